@@ -1,0 +1,50 @@
+// Makes dist/ironic-python-agent-<target>: one executable that needs nothing but glibc.
+//
+//   bun run build.ts [--target x64|arm64]…     default: x64 (baseline: no AVX2 needed)
+//
+// The other runtimes come through the npm registry, so cross-building works anywhere the registry is reached.
+
+import { mkdir, stat } from "node:fs/promises";
+import { parseArgs } from "node:util";
+
+const TARGETS = { x64: "bun-linux-x64-baseline", arm64: "bun-linux-arm64" } as const;
+type Target = keyof typeof TARGETS;
+
+const { values } = parseArgs({ options: { target: { type: "string", multiple: true, default: ["x64"] } } });
+for (const name of values.target) {
+  if (!Object.hasOwn(TARGETS, name)) {
+    console.error(`build.ts: unknown target "${name}"; known: ${Object.keys(TARGETS).join(", ")}`);
+    process.exit(2);
+  }
+  await build(name as Target);
+}
+
+async function build(target: Target): Promise<void> {
+  const started = performance.now();
+  await mkdir("dist", { recursive: true });
+  const outfile = `dist/ironic-python-agent-linux-${target}`;
+  const result = await Bun.build({
+    entrypoints: ["src/main.ts"],
+    target: "bun",
+    // Bytecode halves the time to the first answer. Identifiers are kept: renaming them has broken Elysia.
+    bytecode: true,
+    format: "esm",
+    minify: { whitespace: true, syntax: true, identifiers: false },
+    compile: {
+      target: TARGETS[target],
+      outfile,
+      // A root process must not take settings from whatever directory it is started in.
+      autoloadDotenv: false,
+      autoloadBunfig: false,
+      autoloadTsconfig: false,
+      autoloadPackageJson: false,
+    },
+  });
+  if (!result.success) {
+    for (const message of result.logs) console.error(String(message));
+    process.exit(1);
+  }
+  const { size } = await stat(outfile);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  console.log(`${outfile}  ${(size / 1e6).toFixed(1)} MB  ${seconds} s`);
+}
