@@ -1,0 +1,103 @@
+// Raw access to a disk, a partition or (in tests) a regular file: sizes, positioned reads and writes, flush.
+// Devices are opened exclusively for writing, so the kernel itself refuses one that is mounted or in use.
+
+import { constants } from "node:fs";
+import fs from "node:fs/promises";
+import { errnoName, readFully, splitDeviceNumber, writeFully } from "./files.ts";
+
+export interface BlockDevices {
+  /** @throws BlockDeviceIoError (EBUSY when something holds it, ENOENT, …) */
+  open(path: string, mode: "read" | "write-exclusive"): Promise<BlockDevice>;
+}
+
+export interface BlockDevice extends AsyncDisposable {
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Logical sector size in bytes; 512 for a regular file. */
+  readonly sectorSize: number;
+  /** Fills `buffer` from `offset`; fewer bytes only at the end. */
+  read(buffer: Uint8Array, offset: number): Promise<number>;
+  /** Writes all of `bytes`. Offset and length are any; the kernel does read-modify-write for partial sectors. */
+  write(bytes: Uint8Array, offset: number): Promise<void>;
+  /** fdatasync: returns after the device has the data, and reports write errors that came late. */
+  flush(): Promise<void>;
+}
+
+/** A read, write or flush failed; `code` is the errno name. */
+export class BlockDeviceIoError extends Error {
+  readonly code: string;
+  readonly path: string;
+
+  constructor(action: string, path: string, code: string) {
+    super(`${action} ${path}: ${code}`);
+    this.code = code;
+    this.path = path;
+  }
+}
+
+/** The block devices of the machine the agent runs on. */
+export const realBlockDevices: BlockDevices = {
+  async open(path, mode) {
+    return named("opening", path, async () => {
+      // O_EXCL without O_CREAT is the kernel's "nobody else may hold this block device"; regular files ignore it.
+      const flags = mode === "read" ? constants.O_RDONLY : constants.O_RDWR | constants.O_EXCL;
+      const handle = await fs.open(path, flags);
+      try {
+        return new OpenBlockDevice(path, handle, ...(await geometry(handle)));
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    });
+  },
+};
+
+class OpenBlockDevice implements BlockDevice {
+  constructor(
+    readonly path: string,
+    readonly handle: fs.FileHandle,
+    readonly size: number,
+    readonly sectorSize: number,
+  ) {}
+
+  read(buffer: Uint8Array, offset: number): Promise<number> {
+    return named("reading", this.path, () => readFully(this.handle, buffer, offset));
+  }
+
+  write(bytes: Uint8Array, offset: number): Promise<void> {
+    return named("writing", this.path, () => writeFully(this.handle, bytes, offset));
+  }
+
+  flush(): Promise<void> {
+    return named("flushing", this.path, () => this.handle.datasync());
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.handle.close();
+  }
+}
+
+/** Size and logical sector size in bytes; sysfs knows both for a device, a regular file has its length. */
+async function geometry(handle: fs.FileHandle): Promise<[size: number, sectorSize: number]> {
+  const stat = await handle.stat();
+  if (!stat.isBlockDevice()) return [stat.size, 512];
+  const { major, minor } = splitDeviceNumber(stat.rdev);
+  const directory = await fs.realpath(`/sys/dev/block/${major}:${minor}`);
+  const attribute = async (name: string) =>
+    Number((await fs.readFile(`${directory}/${name}`, "utf8")).trim());
+  // sysfs counts in units of 512 bytes whatever the sector size; a partition's queue is its disk's.
+  const size = (await attribute("size")) * 512;
+  const sectorSize = await attribute("queue/logical_block_size").catch(() =>
+    attribute("../queue/logical_block_size"),
+  );
+  return [size, sectorSize];
+}
+
+async function named<T>(action: string, path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new BlockDeviceIoError(action, path, errnoName(error));
+  }
+}

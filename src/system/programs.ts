@@ -1,0 +1,237 @@
+// Running external programs: the only place that starts a child process.
+// Every child gets a fixed environment, no terminal, a process group of its own, a time limit and bounded output, so that a
+// hanging or chatty tool can neither stop the agent nor fill its memory, and parsed output never depends on
+// how the agent was started.
+
+import type { Clock } from "./clock.ts";
+import type { Logger } from "./log.ts";
+
+/** What a program left behind. Output is UTF-8 with replacement; each stream keeps its last `maxOutput` bytes. */
+export type ProgramResult = {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+};
+
+export type RunOptions = {
+  /** Exit codes that count as success; default [0]. */
+  readonly allowedExitCodes?: readonly number[];
+  /** Seconds until SIGTERM, then SIGKILL; default 60. Pass `Infinity` only together with a signal. */
+  readonly timeout?: number;
+  /** Ends the child and its group when aborted. */
+  readonly signal?: AbortSignal;
+  /** Bytes kept per stream (the tail); default 1 MiB. */
+  readonly maxOutput?: number;
+  /** Variables added to the fixed minimal environment (PATH, LC_ALL=C, LANG=C, HOME). */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** Text for the child's standard input; default: /dev/null. */
+  readonly input?: string;
+  /** Runs in all (first try included) when it fails or is missing; random 0.2–2 s between; default 1. */
+  readonly attempts?: number;
+  /** Called with each chunk of standard output as it comes (for progress of long tools). */
+  readonly onOutput?: (text: string) => void;
+};
+
+/**
+ * Runs `argv` without a shell.
+ * @throws ProgramMissingError if it cannot be started, ProgramFailedError on a bad status, a signal or the time limit.
+ */
+export type RunProgram = (argv: readonly string[], options?: RunOptions) => Promise<ProgramResult>;
+
+/** The program is not installed, or cannot be executed. */
+export class ProgramMissingError extends Error {
+  readonly program: string;
+
+  constructor(program: string, reason: string) {
+    super(`cannot run ${program}: ${reason}`);
+    this.program = program;
+  }
+}
+
+/** The program ran and failed. The message quotes the command line and the last lines of its output. */
+export class ProgramFailedError extends Error {
+  readonly argv: readonly string[];
+  /** Null when a signal or the time limit ended it. */
+  readonly exitCode: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+
+  constructor(
+    argv: readonly string[],
+    ending: string,
+    exitCode: number | null,
+    stdout: string,
+    stderr: string,
+  ) {
+    const quoted = lastLines(stderr.trim() === "" ? stdout : stderr);
+    super(`${argv.join(" ")}: ${ending}${quoted === "" ? "" : `: ${quoted}`}`);
+    this.argv = argv;
+    this.exitCode = exitCode;
+    this.stdout = stdout;
+    this.stderr = stderr;
+  }
+}
+
+/** The last lines of a tool's output as one line, for errors. */
+export function lastLines(output: string, count = 5): string {
+  return output
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line !== "")
+    .slice(-count)
+    .join(" | ");
+}
+
+const SAFE_ENVIRONMENT = {
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+  LC_ALL: "C",
+  LANG: "C",
+  HOME: "/root",
+};
+const DEFAULT_TIMEOUT = 60;
+const DEFAULT_MAX_OUTPUT = 1024 * 1024;
+/** Seconds between SIGTERM and SIGKILL. */
+const KILL_GRACE = 5;
+
+/** The real `run`: children of this process. */
+export function createRun(clock: Clock, log: Logger): RunProgram {
+  return async (argv, options = {}) => {
+    const attempts = Math.max(1, options.attempts ?? 1);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await runOnce(argv, options, clock, log);
+      } catch (error) {
+        if (attempt >= attempts || options.signal?.aborted) throw error;
+        await clock.sleep(clock.uniform(0.2, 2), options.signal);
+      }
+    }
+  };
+}
+
+async function runOnce(
+  argv: readonly string[],
+  options: RunOptions,
+  clock: Clock,
+  log: Logger,
+): Promise<ProgramResult> {
+  options.signal?.throwIfAborted();
+  const started = clock.monotonic();
+  const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+  const child = start(argv, options);
+  const stop = new GroupStopper(child);
+  const onAbort = () => stop.begin();
+  options.signal?.addEventListener("abort", onAbort, { once: true });
+  let timedOut = false;
+  const timer = Number.isFinite(timeout)
+    ? setTimeout(() => {
+        timedOut = true;
+        stop.begin();
+      }, timeout * 1000)
+    : undefined;
+  try {
+    const limit = options.maxOutput ?? DEFAULT_MAX_OUTPUT;
+    const [stdout, stderr] = await Promise.all([
+      readTail(child.stdout, limit, stop.dead, options.onOutput),
+      readTail(child.stderr, limit, stop.dead),
+      child.exited,
+    ]);
+    log.debug(`ran ${argv.join(" ")}: ${ending(child)} after ${(clock.monotonic() - started).toFixed(3)} s`);
+    options.signal?.throwIfAborted();
+    if (timedOut)
+      throw new ProgramFailedError(argv, `gave up after ${timeout} s and ended it`, null, stdout, stderr);
+    const exitCode = child.exitCode;
+    if (exitCode === null || !(options.allowedExitCodes ?? [0]).includes(exitCode))
+      throw new ProgramFailedError(argv, ending(child), exitCode, stdout, stderr);
+    return { exitCode, stdout, stderr };
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener("abort", onAbort);
+    stop.end();
+  }
+}
+
+type Child = Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
+
+function start(argv: readonly string[], options: RunOptions): Child {
+  const program = argv[0] ?? "";
+  // Looked up here, in the child's fixed PATH, because Bun would search the agent's own.
+  const executable = Bun.which(program, { PATH: SAFE_ENVIRONMENT.PATH });
+  if (executable === null) throw new ProgramMissingError(program, "not found in PATH");
+  try {
+    return Bun.spawn([executable, ...argv.slice(1)], {
+      stdin: options.input === undefined ? "ignore" : new TextEncoder().encode(options.input),
+      stdout: "pipe",
+      stderr: "pipe",
+      env: { ...SAFE_ENVIRONMENT, ...options.environment },
+      detached: true,
+    });
+  } catch (error) {
+    throw new ProgramMissingError(program, error instanceof Error ? error.message : String(error));
+  }
+}
+
+function ending(child: Child): string {
+  return child.signalCode === null ? `exit code ${child.exitCode}` : `ended by ${child.signalCode}`;
+}
+
+/** Ends a child together with what it started: SIGTERM to the group, SIGKILL after a grace. */
+class GroupStopper {
+  readonly #child: Child;
+  #timer: Timer | undefined;
+  readonly #killed = Promise.withResolvers<void>();
+  /** Resolves once SIGKILL was sent: whoever still holds the pipes open after that is not waited for. */
+  readonly dead = this.#killed.promise;
+
+  constructor(child: Child) {
+    this.#child = child;
+  }
+
+  begin(): void {
+    if (this.#timer !== undefined) return;
+    this.#signal("SIGTERM");
+    this.#timer = setTimeout(() => {
+      this.#signal("SIGKILL");
+      this.#killed.resolve();
+    }, KILL_GRACE * 1000);
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #signal(name: NodeJS.Signals): void {
+    try {
+      process.kill(-this.#child.pid, name);
+    } catch (error) {
+      // The group is gone already, which is what was wanted; anything else is a real fault.
+      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+    }
+  }
+}
+
+/** Reads a pipe to its end and keeps the last `limit` bytes. */
+async function readTail(
+  stream: ReadableStream<Uint8Array>,
+  limit: number,
+  dead: Promise<void>,
+  onText?: (text: string) => void,
+): Promise<string> {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  const kept: Uint8Array[] = [];
+  let size = 0;
+  const gone = dead.then(() => ({ done: true, value: undefined }) as const);
+  for (;;) {
+    const { done, value } = await Promise.race([reader.read(), gone]);
+    if (done || value === undefined) break;
+    onText?.(decoder.decode(value, { stream: true }));
+    kept.push(value);
+    size += value.length;
+    for (let first = kept[0]; first !== undefined && size - first.length >= limit; first = kept[0]) {
+      size -= first.length;
+      kept.shift();
+    }
+  }
+  const bytes = Buffer.concat(kept);
+  return bytes.subarray(Math.max(0, bytes.length - limit)).toString("utf8");
+}

@@ -1,0 +1,50 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { BlockDeviceIoError, realBlockDevices } from "../../src/system/block-device.ts";
+import { type LoopDevice, loopDevice } from "../support/loop-device.ts";
+
+let loop: LoopDevice;
+beforeAll(async () => {
+  loop = await loopDevice(8 * 1024 * 1024, 4096);
+});
+afterAll(() => loop[Symbol.asyncDispose]());
+
+describe("a device", () => {
+  test("knows its size and its logical sector size", async () => {
+    await using device = await realBlockDevices.open(loop.path, "read");
+    expect([device.size, device.sectorSize]).toEqual([8 * 1024 * 1024, 4096]);
+  });
+
+  test("takes what is written at any offset, and flushes", async () => {
+    await using device = await realBlockDevices.open(loop.path, "write-exclusive");
+    await device.write(new TextEncoder().encode("hello"), 5000);
+    await device.flush();
+    const back = new Uint8Array(5);
+    expect(await device.read(back, 5000)).toBe(5);
+    expect(new TextDecoder().decode(back)).toBe("hello");
+  });
+
+  test("reading over the end gives what there is", async () => {
+    await using device = await realBlockDevices.open(loop.path, "read");
+    expect(await device.read(new Uint8Array(8192), device.size - 100)).toBe(100);
+  });
+
+  test("writing over the end is an error", async () => {
+    await using device = await realBlockDevices.open(loop.path, "write-exclusive");
+    await expect(device.write(new Uint8Array(8192), device.size - 100)).rejects.toBeInstanceOf(
+      BlockDeviceIoError,
+    );
+  });
+
+  test("the kernel refuses a second holder", async () => {
+    await using _first = await realBlockDevices.open(loop.path, "write-exclusive");
+    await expect(realBlockDevices.open(loop.path, "write-exclusive")).rejects.toThrow(
+      `opening ${loop.path}: EBUSY`,
+    );
+  });
+
+  test("a missing one is named", async () => {
+    await expect(realBlockDevices.open("/dev/no-such-disk", "read")).rejects.toThrow(
+      "/dev/no-such-disk: ENOENT",
+    );
+  });
+});

@@ -1,0 +1,177 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { gzipSync } from "node:zlib";
+import { HttpError, realHttpClient } from "../../src/system/http-client.ts";
+import { realHttpListener } from "../../src/system/http-server.ts";
+import { selfSigned, type TestCertificate } from "../support/certificate.ts";
+
+let certificate: TestCertificate;
+beforeAll(async () => {
+  certificate = await selfSigned("127.0.0.1");
+});
+afterAll(() => certificate[Symbol.asyncDispose]());
+
+const local = { host: "127.0.0.1", port: 0, tls: null, maxRequestBody: 1024 * 1024 };
+
+describe("the client", () => {
+  test("hands over status, headers and body undecoded, and does not follow redirects", async () => {
+    const zipped = gzipSync("hello");
+    const server = await realHttpListener({
+      ...local,
+      handle: (request) =>
+        new URL(request.url).pathname === "/r"
+          ? Response.redirect("/elsewhere", 302)
+          : new Response(zipped, { headers: { "content-encoding": "gzip" } }),
+    });
+    const base = `http://127.0.0.1:${server.port}`;
+    const answer = await realHttpClient({ method: "GET", url: `${base}/`, timeout: 5 });
+    expect(answer.headers.get("content-encoding")).toBe("gzip");
+    expect(Buffer.from(await new Response(answer.body).arrayBuffer())).toEqual(Buffer.from(zipped));
+    const redirect = await realHttpClient({ method: "GET", url: `${base}/r`, timeout: 5 });
+    expect(redirect.status).toBe(302);
+    expect(redirect.headers.get("location")).toBe("/elsewhere");
+    await redirect.body.cancel();
+    await server.stop(1);
+  });
+
+  test("a refused connection is an HttpError with the network's word for it", async () => {
+    const work = realHttpClient({ method: "GET", url: "http://user:pw@127.0.0.1:1/x", timeout: 5 });
+    const error = await work.catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(HttpError);
+    expect((error as HttpError).code).toBe("ECONNREFUSED");
+    expect((error as HttpError).timedOut).toBe(false);
+    expect((error as HttpError).message).not.toContain("pw");
+  });
+
+  test("a silent server ends in a time-out that says so", async () => {
+    const server = await realHttpListener({ ...local, handle: () => new Promise<Response>(() => {}) });
+    const error = await realHttpClient({
+      method: "GET",
+      url: `http://127.0.0.1:${server.port}/`,
+      timeout: 0.2,
+    }).catch((thrown: unknown) => thrown);
+    expect((error as HttpError).timedOut).toBe(true);
+    await server.stop(0);
+  });
+
+  test("an answer longer than the limit is refused while it comes", async () => {
+    const server = await realHttpListener({ ...local, handle: () => new Response("x".repeat(5000)) });
+    const answer = await realHttpClient({
+      method: "GET",
+      url: `http://127.0.0.1:${server.port}/`,
+      timeout: 5,
+    });
+    await expect(answer.text(4999)).rejects.toThrow("longer than 4999 bytes");
+    await server.stop(0);
+  });
+
+  test("the caller's signal aborts a request under way", async () => {
+    const server = await realHttpListener({ ...local, handle: () => new Promise<Response>(() => {}) });
+    const abort = new AbortController();
+    const work = realHttpClient({
+      method: "GET",
+      url: `http://127.0.0.1:${server.port}/`,
+      timeout: 60,
+      signal: abort.signal,
+    });
+    abort.abort();
+    await expect(work).rejects.toThrow();
+    await work.catch(() => {}); // the rejection is asserted above
+    await server.stop(0);
+  });
+
+  test("a reader that stops reading stops the sender: memory does not grow with the body", async () => {
+    const chunk = new Uint8Array(1024 * 1024);
+    let sent = 0;
+    const server = await realHttpListener({
+      ...local,
+      handle: () =>
+        new Response(
+          new ReadableStream({
+            pull(controller) {
+              sent++;
+              if (sent <= 512) controller.enqueue(chunk);
+              else controller.close();
+            },
+          }),
+        ),
+    });
+    const answer = await realHttpClient({
+      method: "GET",
+      url: `http://127.0.0.1:${server.port}/`,
+      timeout: 5,
+    });
+    const reader = answer.body.getReader();
+    await reader.read();
+    await Bun.sleep(500);
+    // Sockets and the runtime buffer some mebibytes; without back-pressure all 512 would have been pulled.
+    expect(sent).toBeLessThan(128);
+    await reader.cancel();
+    await server.stop(0);
+  });
+});
+
+describe("TLS", () => {
+  const serve = () =>
+    realHttpListener({
+      ...local,
+      tls: certificate,
+      handle: (_request, peer) => new Response(`hello ${peer}`),
+    });
+  const tls = { verify: true, ca: null, certificate: null };
+
+  test("the pinned certificate verifies by its IP address, an unknown one does not, insecure skips it", async () => {
+    const server = await serve();
+    const url = `https://127.0.0.1:${server.port}/`;
+    const get = (options: typeof tls | { verify: boolean; ca: string | null; certificate: null }) =>
+      realHttpClient({ method: "GET", url, timeout: 5, tls: options });
+    expect(await (await get({ ...tls, ca: certificate.cert })).text()).toBe("hello 127.0.0.1");
+    expect(await (await get({ ...tls, verify: false })).text()).toBe("hello 127.0.0.1");
+    await expect(get(tls)).rejects.toBeInstanceOf(HttpError);
+    await server.stop(1);
+  });
+
+  test("TLS 1.2 and 1.3 are spoken, 1.1 is refused", async () => {
+    const server = await serve();
+    const handshake = async (flag: string) => {
+      const child = Bun.spawn(
+        ["openssl", "s_client", "-connect", `127.0.0.1:${server.port}`, flag, "-cipher", "ALL:@SECLEVEL=0"],
+        { stdin: "ignore", stdout: "pipe", stderr: "ignore" },
+      );
+      const output = await new Response(child.stdout).text();
+      return /Cipher is (?!\(NONE\))/.test(output);
+    };
+    expect(await handshake("-tls1_2")).toBe(true);
+    expect(await handshake("-tls1_3")).toBe(true);
+    expect(await handshake("-tls1_1")).toBe(false);
+    await server.stop(0);
+  });
+});
+
+describe("the listener", () => {
+  test("a taken port is an error that names it", async () => {
+    const server = await realHttpListener({ ...local, handle: () => new Response() });
+    await expect(
+      realHttpListener({ ...local, port: server.port, handle: () => new Response() }),
+    ).rejects.toThrow(`cannot listen on 127.0.0.1 port ${server.port}`);
+    await server.stop(0);
+  });
+
+  test("stop lets the answer under way out, and then the port is closed", async () => {
+    let finish = () => {};
+    const server = await realHttpListener({
+      ...local,
+      handle: () =>
+        new Promise<Response>((resolve) => {
+          finish = () => resolve(new Response("done"));
+        }),
+    });
+    const url = `http://127.0.0.1:${server.port}/`;
+    const waiting = realHttpClient({ method: "GET", url, timeout: 5 });
+    await Bun.sleep(50);
+    const stopped = server.stop(5);
+    finish();
+    expect(await (await waiting).text()).toBe("done");
+    await stopped;
+    await expect(realHttpClient({ method: "GET", url, timeout: 5 })).rejects.toThrow("ECONNREFUSED");
+  });
+});

@@ -1,0 +1,71 @@
+import { describe, expect, test } from "bun:test";
+import { DeviceNotFound } from "../../src/errors.ts";
+import { createLogger, humanLine, jsonLine, type LogLevel, type LogRecord } from "../../src/system/log.ts";
+
+function collect(threshold: LogLevel) {
+  const records: LogRecord[] = [];
+  return { log: createLogger("agent", threshold, (record) => records.push(record)), records };
+}
+
+describe("createLogger", () => {
+  test("drops what is below the threshold", () => {
+    const { log, records } = collect("INFO");
+    log.debug("no");
+    log.info("yes");
+    expect(records.map((record) => record.message)).toEqual(["yes"]);
+  });
+
+  test("a named logger writes to the same place under its own name", () => {
+    const { log, records } = collect("INFO");
+    log.named("agent.heartbeat").warning("late");
+    expect(records[0]).toMatchObject({ logger: "agent.heartbeat", level: "WARNING" });
+  });
+
+  test("an error as context shows its text; its stack only when debugging", () => {
+    const quiet = collect("INFO");
+    quiet.log.error("no disk", new DeviceNotFound("nothing is 4 GiB"));
+    expect(quiet.records.map((record) => record.message)).toEqual([
+      "no disk: Error finding the disk or partition device to deploy the image onto: nothing is 4 GiB",
+    ]);
+    const verbose = collect("DEBUG");
+    verbose.log.error("no disk", new DeviceNotFound("nothing is 4 GiB"));
+    expect(verbose.records[1]?.message).toContain("log.test.ts");
+  });
+
+  test("secrets are gone before a sink sees the record, in text and in context", () => {
+    const { log, records } = collect("DEBUG");
+    log.info("POST /v1/commands/?agent_token=S3CRET");
+    log.info("looked up", { config: { agent_token: "S3CRET" }, url: "http://u:S3CRET@host/" });
+    log.error("failed", new Error("GET https://u:S3CRET@host/"));
+    expect(JSON.stringify(records)).not.toContain("S3CRET");
+    expect(records[1]?.message).toContain("******");
+  });
+});
+
+describe("lines", () => {
+  const record: LogRecord = {
+    time: new Date(2026, 0, 31, 12, 5, 9, 42).getTime() / 1000,
+    level: "ERROR",
+    logger: "agent",
+    message: "first\nsecond",
+  };
+
+  test("the human form is the reference's, each further line with the prefix", () => {
+    expect(humanLine(record, 77)).toBe(
+      "2026-01-31 12:05:09.042 77 ERROR agent [-] first\n2026-01-31 12:05:09.042 77 ERROR agent second",
+    );
+  });
+
+  test("the JSON form is one line", () => {
+    const line = jsonLine(record, 77, "node");
+    expect(line).not.toContain("\n");
+    expect(JSON.parse(line)).toMatchObject({
+      message: "first\nsecond",
+      name: "agent",
+      levelname: "ERROR",
+      levelno: 40,
+      process: 77,
+      hostname: "node",
+    });
+  });
+});

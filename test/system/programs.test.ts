@@ -1,0 +1,108 @@
+import { describe, expect, test } from "bun:test";
+import { realClock } from "../../src/system/clock.ts";
+import { createLogger } from "../../src/system/log.ts";
+import { createRun, ProgramFailedError, ProgramMissingError } from "../../src/system/programs.ts";
+
+const run = createRun(
+  realClock,
+  createLogger("test", "ERROR", () => {}),
+);
+
+/** Waits until the process is gone or dead and unreaped (init may be slow); the test's own time limit bounds it. */
+async function gone(pid: number): Promise<void> {
+  for (;;) {
+    const stat = await Bun.file(`/proc/${pid}/stat`)
+      .text()
+      .catch(() => ""); // no such process: gone
+    const state = stat.slice(stat.lastIndexOf(")") + 2, stat.lastIndexOf(")") + 3);
+    if (state === "" || state === "Z" || state === "X") return;
+    await Bun.sleep(10);
+  }
+}
+
+async function failure(work: Promise<unknown>): Promise<ProgramFailedError> {
+  const error = await work.then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ProgramFailedError);
+  return error as ProgramFailedError;
+}
+
+describe("run", () => {
+  test("returns status and both outputs, and hands over input", async () => {
+    const result = await run(["sh", "-c", "cat; echo oops >&2; exit 3"], {
+      input: "héllo",
+      allowedExitCodes: [3],
+    });
+    expect(result).toEqual({ exitCode: 3, stdout: "héllo", stderr: "oops\n" });
+  });
+
+  test("a bad status is an error with the command line and the last lines", async () => {
+    const error = await failure(run(["sh", "-c", "seq 9 >&2; exit 4"]));
+    expect(error.exitCode).toBe(4);
+    expect(error.message).toBe("sh -c seq 9 >&2; exit 4: exit code 4: 5 | 6 | 7 | 8 | 9");
+  });
+
+  test("a missing program is an error of its own", async () => {
+    await expect(run(["no-such-program"])).rejects.toBeInstanceOf(ProgramMissingError);
+  });
+
+  test("the child's environment does not depend on the agent's", async () => {
+    process.env.LEAKED_TOKEN = "secret";
+    const { stdout } = await run(["env"], { environment: { EXTRA: "1" } });
+    delete process.env.LEAKED_TOKEN;
+    const names = stdout
+      .trim()
+      .split("\n")
+      .map((line) => line.split("=")[0]);
+    expect(names.sort()).toEqual(["EXTRA", "HOME", "LANG", "LC_ALL", "PATH"]);
+  });
+
+  test("keeps only the tail of a chatty program's output", async () => {
+    const { stdout } = await run(["sh", "-c", "yes | head -c 50000000; echo END"], { maxOutput: 1000 });
+    expect(stdout.length).toBe(1000);
+    expect(stdout.endsWith("END\n")).toBe(true);
+  });
+
+  test("the time limit ends the child together with its own children", async () => {
+    const error = await failure(run(["sh", "-c", "sleep 300 & echo $!; wait"], { timeout: 0.3 }));
+    expect(error.message).toContain("gave up after 0.3 s");
+    await gone(Number(error.stdout.trim()));
+  });
+
+  test("a child that ignores SIGTERM and leaves its pipe to a grandchild is killed all the same", async () => {
+    const error = await failure(
+      run(["sh", "-c", "trap '' TERM; (trap '' TERM; sleep 300) & echo $!; while :; do sleep 1; done"], {
+        timeout: 0.3,
+      }),
+    );
+    expect(error.exitCode).toBeNull();
+    await gone(Number(error.stdout.trim()));
+  }, 15_000);
+
+  test("an aborted signal ends the child and is the reason of the failure", async () => {
+    const abort = new AbortController();
+    const pids: number[] = [];
+    const work = run(["sh", "-c", "echo $$; sleep 300"], {
+      signal: abort.signal,
+      onOutput: (text) => {
+        pids.push(Number(text.trim()));
+        abort.abort(new Error("stop it"));
+      },
+    });
+    await expect(work).rejects.toThrow("stop it");
+    await work.catch(() => {}); // the rejection is asserted above
+    expect(pids.length).toBe(1);
+    await Promise.all(pids.map(gone));
+  });
+
+  test("attempts repeat a failing program", async () => {
+    const counter = `${process.env.TMPDIR ?? "/tmp"}/attempts-${process.pid}`;
+    const script = `echo x >> ${counter}; [ $(wc -l < ${counter}) -ge 3 ]`;
+    await run(["sh", "-c", script], { attempts: 3 });
+    const { stdout } = await run(["wc", "-l", counter]);
+    await run(["rm", counter]);
+    expect(stdout.split(" ")[0]).toBe("3");
+  });
+});
