@@ -1,0 +1,80 @@
+// The text of --help, made from the option table.
+
+import type { OptionSpec } from "./option-spec.ts";
+import { OPTION_SECTIONS } from "./options.ts";
+import { formatValue, valueHint } from "./values.ts";
+
+const WIDTH = 100;
+const INDENT = 8;
+
+/** One line on how to call the program, for errors. */
+export const USAGE =
+  "usage: ironic-python-agent [inventory | steps | config] [options]; --help explains them";
+
+const INTRODUCTION = `usage: ironic-python-agent [inventory | steps | config] [options]
+
+The agent that a bare metal machine runs while OpenStack Ironic inspects, cleans, deploys or rescues it.
+Without a word in front of the options it runs as that agent; the words make it do one thing and end:
+
+  inventory   print what the agent sees of this machine, as JSON
+  steps       list the clean and deploy steps the hardware managers offer, as JSON
+  config      print the value of every option and where it comes from
+
+Every option may be written with underscores or dashes and shortened as long as it stays unique. Switches are
+turned off with "no" in front (--nostandalone). The same names work in files ([DEFAULT] name = value), in the
+environment (OS_DEFAULT__NAME) and, where given, on the kernel command line.`;
+
+const FILES: readonly [string, string][] = [
+  [
+    "--config-file PATH",
+    "Read this file instead of the default one (~/ironic-python-agent.conf, /etc/ironic-python-agent.conf, " +
+      "/etc/ironic-python-agent/ironic-python-agent.conf); may be given several times, later ones win.",
+  ],
+  [
+    "--config-dir PATH",
+    "Read the *.conf files of this directory, by name, instead of those of the default one " +
+      "(~/ironic-python-agent.conf.d, /etc/ironic-python-agent.conf.d, /etc/ironic-python-agent.d).",
+  ],
+  ["--version", "Print the version and end."],
+  ["--help, -h", "Print this text and end."],
+];
+
+/** The whole help text, without a final newline. */
+export function helpText(): string {
+  const sections = OPTION_SECTIONS.map(({ title, options }) =>
+    [`${title}:`, ...Object.entries(options).map(([name, spec]) => describe(name, spec))].join("\n"),
+  );
+  const files = ["Configuration files and others:", ...FILES.map(([head, text]) => entry(head, text))];
+  return [INTRODUCTION, ...sections, files.join("\n")].join("\n\n");
+}
+
+function describe(name: string, spec: OptionSpec): string {
+  const facts = [
+    spec.default === null ? null : `default: ${formatValue(spec.default)}`,
+    spec.kernel === undefined ? null : `kernel parameter: ${spec.kernel}`,
+  ].filter((fact) => fact !== null);
+  const text = entry(heading(name, spec), spec.help);
+  return facts.length === 0 ? text : `${text}\n${" ".repeat(INDENT)}(${facts.join("; ")})`;
+}
+
+function heading(name: string, spec: OptionSpec): string {
+  const dot = name.indexOf(".");
+  const hint = valueHint(spec);
+  if (dot >= 0)
+    return `[${name.slice(0, dot)}] ${name.slice(dot + 1)} = ${hint === "" ? "true|false" : hint}`;
+  const short = spec.short === undefined ? "" : `, -${spec.short}`;
+  return spec.type === "bool" ? `--${name}${short}, --no${name}` : `--${name} ${hint}`;
+}
+
+function entry(head: string, text: string): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    if (line !== "" && INDENT + line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = "";
+    }
+    line += line === "" ? word : ` ${word}`;
+  }
+  return [`  ${head}`, ...[...lines, line].map((wrapped) => " ".repeat(INDENT) + wrapped)].join("\n");
+}

@@ -1,0 +1,277 @@
+// Precedence and exit codes: control-plane specification 2.1 to 2.5 and acceptance lines 1 to 11 and 14.
+
+import { describe, expect, test } from "bun:test";
+import { Config } from "../../src/config/config.ts";
+import { ConfigurationError } from "../../src/config/configuration-error.ts";
+import { loadConfiguration } from "../../src/config/load.ts";
+import type { OptionName } from "../../src/config/options.ts";
+import { type RecordedFile, recordedSystem } from "../support/recorded-system.ts";
+
+type Machine = {
+  argv?: string[];
+  kernel?: string;
+  environment?: Record<string, string>;
+  files?: Record<string, RecordedFile>;
+};
+
+async function load({ argv = [], kernel = "", environment = {}, files = {} }: Machine): Promise<Config> {
+  const system = recordedSystem({ files: { "/proc/cmdline": `${kernel}\n`, ...files } });
+  const loaded = await loadConfiguration({ argv, environment, files: system.files });
+  if (loaded.action !== "run") throw new Error(loaded.action);
+  return loaded.config;
+}
+
+async function refusal(machine: Machine): Promise<ConfigurationError> {
+  const thrown = await load(machine).catch((error: unknown) => error);
+  if (!(thrown instanceof ConfigurationError)) throw new Error(`not refused: ${thrown}`);
+  return thrown;
+}
+
+const port = async (machine: Machine) => (await load(machine)).get("listen_port");
+const file = (text: string) => `[DEFAULT]\n${text}\n`;
+
+describe("which source wins", () => {
+  const F = { "/f.conf": file("listen_port = 6") };
+
+  test("kernel line, then file, then command line", async () => {
+    const kernel = "ipa-listen-port=5";
+    const files = { "/etc/ironic-python-agent.conf": file("listen_port = 6") };
+    expect(await port({})).toBe(9999);
+    expect(await port({ kernel })).toBe(5);
+    expect(await port({ kernel, files })).toBe(6);
+    expect(await port({ kernel, files, argv: ["--listen_port", "7"] })).toBe(7);
+  });
+
+  test("options and named files count in the order written", async () => {
+    expect(await port({ files: F, argv: ["--listen_port", "7", "--config-file", "/f.conf"] })).toBe(6);
+    expect(await port({ files: F, argv: ["--config-file", "/f.conf", "--listen_port", "7"] })).toBe(7);
+    expect(await port({ argv: ["--listen_port", "7", "--listen_port", "8"] })).toBe(8);
+    expect((await load({ argv: ["--standalone", "--nostandalone"] })).get("standalone")).toBe(false);
+  });
+
+  test("the environment beats every file and loses to the command line", async () => {
+    const environment = { OS_DEFAULT__LISTEN_PORT: "8", OS_DISK_UTILS__PARTPROBE_ATTEMPTS: "2" };
+    expect(await port({ environment, files: F, argv: ["--config-file", "/f.conf"] })).toBe(8);
+    expect(await port({ environment, argv: ["--listen_port", "7"] })).toBe(7);
+    expect((await load({ environment })).get("disk_utils.partprobe_attempts")).toBe(2);
+    expect(await port({ environment, files: F, argv: ["--config-file", "/f.conf", "--listen_port=7"] })).toBe(
+      7,
+    );
+  });
+
+  test("a directory's *.conf files are read by name, later ones win, others are ignored", async () => {
+    const files = {
+      "/d/20.conf": file("listen_port = 20"),
+      "/d/10.conf": file("listen_port = 10\nadvertise_port = 11"),
+      "/d/30.cnf": file("listen_port = 30"),
+      "/d/.40.conf": file("listen_port = 40"),
+    };
+    const config = await load({ files, argv: ["--config-dir", "/d"] });
+    expect(config.get("listen_port")).toBe(20);
+    expect(config.get("advertise_port")).toBe(11);
+    expect(config.origin("listen_port")).toBe("/d/20.conf line 2");
+  });
+
+  test("default places: the home directory first, the directory over the file", async () => {
+    const files = {
+      "/root/ironic-python-agent.conf": file("listen_port = 1\nadvertise_port = 1"),
+      "/etc/ironic-python-agent.conf": file("listen_port = 2\nlookup_timeout = 2"),
+      "/etc/ironic-python-agent.d/a.conf": file("advertise_port = 3"),
+    };
+    const config = await load({ files, environment: { HOME: "/root" } });
+    expect([config.get("listen_port"), config.get("advertise_port"), config.get("lookup_timeout")]).toEqual([
+      1, 3, 300,
+    ]);
+    expect((await load({ files })).get("listen_port")).toBe(2);
+    const documented = { "/etc/ironic-python-agent/ironic-python-agent.conf": file("listen_port = 4") };
+    expect(await port({ files: documented })).toBe(4);
+  });
+
+  test("a named file replaces only the default file, a named directory only the default directory", async () => {
+    const files = {
+      ...F,
+      "/d/a.conf": file("lookup_interval = 6"),
+      "/etc/ironic-python-agent.conf": file("lookup_timeout = 2"),
+      "/etc/ironic-python-agent.d/a.conf": file("advertise_port = 3"),
+    };
+    const named = await load({ files, argv: ["--config-file", "/f.conf"] });
+    expect([named.get("lookup_timeout"), named.get("advertise_port")]).toEqual([300, 3]);
+    const directory = await load({ files, argv: ["--config-dir", "/d"] });
+    expect([directory.get("lookup_timeout"), directory.get("advertise_port")]).toEqual([2, 9999]);
+  });
+
+  test("ipa-debug decides, whatever else is said", async () => {
+    const files = { "/etc/ironic-python-agent.conf": file("debug = false") };
+    expect((await load({ kernel: "ipa-debug=1", files })).get("debug")).toBe(true);
+    expect((await load({ kernel: "ipa-debug=0", argv: ["--debug"] })).get("debug")).toBe(false);
+    expect((await load({ kernel: "ipa-debug=nonsense", argv: ["-d"] })).get("debug")).toBe(false);
+    expect((await load({ kernel: "ipa-debug", argv: ["-d"] })).get("debug")).toBe(true);
+  });
+
+  test("each value says where it came from", async () => {
+    const config = await load({
+      kernel: "ipa-listen-port=5",
+      environment: { OS_DEFAULT__LOOKUP_TIMEOUT: "1" },
+      argv: ["--advertise-port", "7"],
+    });
+    expect(config.origin("listen_port")).toBe("kernel parameter ipa-listen-port");
+    expect(config.origin("lookup_timeout")).toBe("environment variable OS_DEFAULT__LOOKUP_TIMEOUT");
+    expect(config.origin("advertise_port")).toBe("command line --advertise-port");
+    expect(config.origin("lookup_interval")).toBe("built-in default");
+  });
+});
+
+describe("the kernel line", () => {
+  test("a word without = changes nothing, dashed names only, case matters, the last one wins", async () => {
+    expect((await load({ kernel: "ipa-standalone" })).get("standalone")).toBe(false);
+    expect(await port({ kernel: "ipa_listen_port=5 IPA-LISTEN-PORT=6" })).toBe(9999);
+    expect(await port({ kernel: "ipa-listen-port=5 ipa-listen-port=6" })).toBe(6);
+  });
+
+  test("a wrong value exits with 1 and names the parameter, even when it would be overridden", async () => {
+    for (const [parameter, argv] of [
+      ["ipa-standalone=maybe", []],
+      ["ipa-standalone=t", []],
+      ["ipa-standalone=", []],
+      ["ipa-listen-port=x", ["--listen_port=1"]],
+      ["ipa-listen-port=65536", []],
+      ["ipa-ip-lookup-attempts=0", []],
+      ["ipa-api-url=ironic.example.com", []],
+    ] as const) {
+      const error = await refusal({ kernel: parameter, argv: [...argv] });
+      expect(error.exitCode).toBe(1);
+      expect(error.message).toContain(parameter.split("=")[0]!);
+    }
+  });
+
+  test("ip_lookup_sleep has the name the reference gave it", async () => {
+    expect((await load({ kernel: "ipa-ip-lookup-timeout=3" })).get("ip_lookup_sleep")).toBe(3);
+  });
+});
+
+describe("files", () => {
+  const inFile = async (text: string, name: OptionName) =>
+    (await load({ files: { "/etc/ironic-python-agent.conf": text } })).get(name);
+  const refused = (text: string) => refusal({ files: { "/etc/ironic-python-agent.conf": text } });
+
+  test("what the agent does not know is ignored", async () => {
+    const text =
+      "[DEFAULT]\nnosuch = 1\nlisten-port = 5\nLISTEN_PORT = 6\n[default]\nlisten_port = 7\n[x]\ny = 1\n";
+    expect(await inFile(text, "listen_port")).toBe(9999);
+  });
+
+  test("sections other than DEFAULT may be written in any case; old names are read", async () => {
+    expect(await inFile("[Disk_Utils]\npartprobe_attempts = 4\n", "disk_utils.partprobe_attempts")).toBe(4);
+    expect(await inFile("[ssl]\ncert_file = /c\n", "tls_cert_file")).toBe("/c");
+    expect(await inFile("[DEFAULT]\nssl_key_file = /k\n", "tls_key_file")).toBe("/k");
+    expect(await inFile("[DEFAULT]\nlog-file = /l\n", "log_file")).toBe("/l");
+  });
+
+  test("$name is the value of another option, wherever that comes from", async () => {
+    const files = {
+      "/etc/ironic-python-agent.conf":
+        "[DEFAULT]\nlog_dir = /logs/$advertise_host\nlog_file = @{log_dir}/a-$$-\\$-$listen_port\n" +
+        "[disk_utils]\nimage_convert_memory_limit = 1@{disk_utils.partprobe_attempts}\n[ssl]\nca_file=$cafile\n",
+    };
+    const path = "/etc/ironic-python-agent.conf";
+    const config = await load({
+      files: { [path]: files[path].replaceAll("@", "$") },
+      argv: ["--advertise_host", "h$x"],
+    });
+    expect(config.get("log_file")).toBe("/logs/h$x/a-$-$-9999");
+    expect(config.get("disk_utils.image_convert_memory_limit")).toBe(110);
+    expect(config.get("ssl.ca_file")).toBe("");
+  });
+
+  test("a $name that leads nowhere or in a circle is an error", async () => {
+    expect((await refused(file("log_dir = $nosuch"))).message).toContain("$nosuch names no option");
+    const circle = await refused(file("log_dir = $log_file\nlog_file = $log_dir"));
+    expect(circle.message).toContain("refer back");
+    expect((await load({ argv: ["--log_dir", "$nosuch"] })).get("log_dir")).toBe("$nosuch");
+  });
+
+  test("wrong values exit with 2 and name file, line and option", async () => {
+    for (const text of ["listen_port = 5 # c", "listen_port =", "listen_port = 1e3", "standalone = t"]) {
+      const error = await refused(file(text));
+      expect(error.exitCode).toBe(2);
+      expect(error.message).toContain("/etc/ironic-python-agent.conf line 2");
+      expect(error.message).toContain(text.split(" ")[0]!);
+    }
+  });
+
+  test("a secret's value is not in the message", async () => {
+    expect((await refused(file("image_server_password = $hunter2"))).message).not.toContain("hunter2");
+    const error = await refused(file("image_server_password = pw-$image_server_password"));
+    expect(error.message).not.toContain("pw-");
+  });
+
+  test("unusable named files and directories exit with 1", async () => {
+    for (const argv of [
+      ["--config-file", "/missing.conf"],
+      ["--config-dir", "/missing"],
+      ["--config-file", "/bad.conf"],
+      ["--config-dir", "/bad.conf"],
+    ]) {
+      const error = await refusal({ argv, files: { "/bad.conf": "nonsense\n" } });
+      expect(error.exitCode).toBe(1);
+      expect(error.message).toContain(argv[1]!);
+    }
+  });
+});
+
+describe("values", () => {
+  test("a port out of range exits with 2 and names the option", async () => {
+    const error = await refusal({ argv: ["--listen_port", "70000"] });
+    expect(error.exitCode).toBe(2);
+    expect(error.message).toContain("listen_port");
+    expect(error.message).toContain("70000");
+  });
+
+  test("every spelling of a boolean, and no other", async () => {
+    const standalone = async (text: string) =>
+      (await load({ environment: { OS_DEFAULT__STANDALONE: text } })).get("standalone");
+    for (const yes of ["true", "1", "On", "YES"]) expect(await standalone(yes)).toBe(true);
+    for (const no of ["False", "0", "off", "no"]) expect(await standalone(no)).toBe(false);
+    for (const bad of ["t", "y", "", "2"])
+      expect((await refusal({ environment: { OS_DEFAULT__STANDALONE: bad } })).exitCode).toBe(2);
+  });
+
+  test("lists, choices, and an option that may stay unset", async () => {
+    const formats = { OS_DEFAULT__PERMITTED_IMAGE_FORMATS: " raw , qcow2,," };
+    expect((await load({ environment: formats })).get("permitted_image_formats")).toEqual(["raw", "qcow2"]);
+    expect((await refusal({ argv: ["--tls_min_version", "1.1"] })).message).toContain("1.2, 1.3");
+    expect((await load({})).get("ignore_bootloader_failure")).toBeNull();
+    expect((await load({ argv: ["--noignore_bootloader_failure"] })).get("ignore_bootloader_failure")).toBe(
+      false,
+    );
+  });
+
+  test("several API URLs are accepted, other schemes are not", async () => {
+    const urls = "http://[2001:db8::1]:6385, https://ironic.example.com";
+    expect((await load({ argv: ["--api_url", urls] })).get("api_url")).toBe(urls);
+    expect((await refusal({ argv: ["--api_url", "ftp://x"] })).exitCode).toBe(2);
+  });
+
+  test("the address to listen on follows the kernel's IPv6 switch", async () => {
+    const flag = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+    const host = async (files: Record<string, string>, argv: string[] = []) =>
+      (await load({ files, argv })).get("listen_host");
+    expect(await host({ [flag]: "0\n" })).toBe("::");
+    expect(await host({ [flag]: "1\n" })).toBe("0.0.0.0");
+    expect(await host({})).toBe("0.0.0.0");
+    expect(await host({}, ["--listen_host", "::1"])).toBe("::1");
+  });
+});
+
+test("--help and --version read nothing, so that they work with a broken configuration", async () => {
+  const files = recordedSystem({ files: { "/etc/ironic-python-agent.conf": "nonsense" } }).files;
+  for (const action of ["help", "version"] as const)
+    expect(await loadConfiguration({ argv: [`--${action}`], environment: {}, files })).toEqual({ action });
+});
+
+test("a program can set values directly, and override them later", () => {
+  const config = Config.of({ listen_port: 5 });
+  expect(config.get("listen_port")).toBe(5);
+  config.override("listen_port", 6, "lookup answer");
+  expect([config.get("listen_port"), config.origin("listen_port")]).toEqual([6, "lookup answer"]);
+});
