@@ -1,0 +1,89 @@
+// How this agent's own API is served: with the operator's certificate, with one made now, or in plain HTTP.
+// Source: control-plane specification 6, 2.6.6 ([ssl]) and DEV-8.
+
+import type { Config } from "../config/config.ts";
+import { ConfigurationError } from "../config/configuration-error.ts";
+import { errorText } from "../errors.ts";
+import type { TlsServerOptions } from "../system/http-server.ts";
+import type { System } from "../system/system.ts";
+import { API_MINOR } from "./api-client.ts";
+import { makeCertificate } from "./tls-certificate.ts";
+
+export type ApiTls = {
+  /** Null: plain HTTP. */
+  readonly server: TlsServerOptions | null;
+  /** PEM to send with the heartbeats so that Ironic trusts this agent; null unless the certificate was made here. */
+  readonly verifyCa: string | null;
+};
+
+/** `ironicMinor`: newest API version of Ironic, null without Ironic. `host`: what the certificate is for. */
+export type ApiTlsCircumstances = {
+  readonly ironicMinor: number | null;
+  readonly host: string | null;
+};
+
+/** TLS 1.2 suites with forward secrecy and AES-GCM, for both kinds of keys. */
+const DEFAULT_CIPHERS = [
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+].join(":");
+
+/** @throws ConfigurationError for unusable files of listen_tls */
+export async function chooseApiTls(
+  system: System,
+  config: Config,
+  { ironicMinor, host }: ApiTlsCircumstances,
+): Promise<ApiTls> {
+  const policy = {
+    minVersion: config.get("tls_min_version"),
+    ciphers: config.get("tls_cipher_suites") ?? DEFAULT_CIPHERS,
+  };
+  if (config.get("listen_tls"))
+    return { server: { ...policy, ...(await operatorTls(system, config)) }, verifyCa: null };
+  if (!config.get("enable_auto_tls") || ironicMinor === null || host === null)
+    return { server: null, verifyCa: null };
+  if (ironicMinor < API_MINOR.agentVerifyCa) {
+    system.log.warning(
+      `Ironic does not support automated TLS (its API ends at 1.${ironicMinor}): serving plain HTTP`,
+    );
+    return { server: null, verifyCa: null };
+  }
+  const certificate = await makeCertificate({
+    hostname: system.hostname,
+    host,
+    curve: config.get("tls_certificate_curve"),
+    now: system.clock.now(),
+    allowedClockSkew: config.get("auto_tls_allowed_clock_skew"),
+  });
+  return { server: { ...policy, ...certificate }, verifyCa: certificate.cert };
+}
+
+/** The files an operator configured. [ssl] version means exactly one version. */
+async function operatorTls(
+  { files }: System,
+  config: Config,
+): Promise<Pick<TlsServerOptions, "cert" | "key" | "clientCa"> & Partial<TlsServerOptions>> {
+  const read = async (name: "tls_cert_file" | "tls_key_file" | "ssl.ca_file", path: string) => {
+    try {
+      return await files.readText(path);
+    } catch (error) {
+      throw new ConfigurationError(`${name} (from ${config.origin(name)}): ${errorText(error)}`, 1);
+    }
+  };
+  const required = async (name: "tls_cert_file" | "tls_key_file") => {
+    const path = config.get(name);
+    if (path === null) throw new ConfigurationError(`listen_tls needs ${name}`, 1);
+    return read(name, path);
+  };
+  const clientCa = config.get("ssl.ca_file");
+  const version = config.get("ssl.version");
+  const only = version === "TLSv1_2" ? "1.2" : version === "TLSv1_3" ? "1.3" : null;
+  return {
+    cert: await required("tls_cert_file"),
+    key: await required("tls_key_file"),
+    clientCa: clientCa === null ? null : await read("ssl.ca_file", clientCa),
+    ...(only === null ? {} : { minVersion: only, maxVersion: only }),
+  };
+}

@@ -1,0 +1,97 @@
+// What a lookup tells the agent: its node, how often to heartbeat, the token, and settings that Ironic's administrators
+// made for all their agents. Unknown members are ignored, because every release of Ironic adds some.
+// Source: control-plane specification 5.4, conductor contract 1.2.
+
+import type { Config } from "../config/config.ts";
+import { isJsonObject, type Json, type JsonObject, member } from "../json.ts";
+import type { Logger } from "../system/log.ts";
+import type { AgentToken } from "./token.ts";
+
+export type LookupAnswer = {
+  /** Has a string `uuid`. */
+  readonly node: JsonObject;
+  readonly uuid: string;
+  /** Seconds within which Ironic wants to hear from the agent. */
+  readonly heartbeatTimeout: number;
+  /** As sent: a token, the mask, or null. */
+  readonly token: Json;
+  readonly settings: JsonObject;
+};
+
+/** The answer cannot be used; the message says what is missing. */
+export class UnusableAnswerError extends Error {}
+
+/** @throws UnusableAnswerError */
+export function parseLookupAnswer(answer: Json): LookupAnswer {
+  const node = member(answer, "node");
+  const uuid = member(node, "uuid");
+  if (!isJsonObject(node) || typeof uuid !== "string")
+    throw new UnusableAnswerError("it has no node with a UUID");
+  // Very old APIs answer `heartbeat_timeout` beside the node and have no `config`.
+  const config = member(answer, "config");
+  const settings = isJsonObject(config) ? config : { heartbeat_timeout: member(answer, "heartbeat_timeout") };
+  const heartbeatTimeout = settings.heartbeat_timeout;
+  if (typeof heartbeatTimeout !== "number" || !(heartbeatTimeout > 0))
+    throw new UnusableAnswerError("it has no heartbeat_timeout");
+  return { node, uuid, heartbeatTimeout, token: settings.agent_token ?? null, settings };
+}
+
+const ORIGIN = "lookup answer";
+
+/**
+ * Applies Ironic's settings to the options and takes the token.
+ * "lost": Ironic gave the token away before and this agent does not hold it, so it can never be commanded.
+ */
+export function applyLookupAnswer(
+  { token: candidate, settings }: LookupAnswer,
+  config: Config,
+  token: AgentToken,
+  log: Logger,
+): "usable" | "lost" {
+  applySettings(settings, config, log);
+  if (candidate === null) return "usable";
+  switch (token.accept(candidate)) {
+    case "accepted":
+      return "usable";
+    case "invalid":
+      log.info("Ironic sent an invalid agent token; it is ignored.");
+      return "usable";
+    case "masked":
+      if (token.held) return "usable";
+      log.warning("Ironic has handed out the agent token before, and this agent does not have it.");
+      return config.get("agent_token_required") ? "lost" : "usable";
+  }
+}
+
+function applySettings(settings: JsonObject, config: Config, log: Logger): void {
+  // Ironic can only switch the requirement on.
+  if (settings.agent_token_required === true) config.override("agent_token_required", true, ORIGIN);
+
+  overrideBoolean("disable_deep_image_inspection", settings.disable_deep_image_inspection);
+  overrideBoolean("md5_enabled", settings.agent_md5_checksum_enable);
+
+  const formats = settings.permitted_image_formats;
+  if (Array.isArray(formats) && formats.every((format) => typeof format === "string"))
+    config.override("permitted_image_formats", formats, ORIGIN);
+  else if (formats !== undefined && formats !== null) bad("permitted_image_formats", formats);
+
+  const version = settings.tls_min_version;
+  if (version === "1.2" || version === "1.3") config.override("tls_min_version", version, ORIGIN);
+  else if (version !== undefined && version !== null) bad("tls_min_version", version);
+
+  const ciphers = settings.tls_cipher_suites;
+  if (typeof ciphers === "string" && ciphers !== "") config.override("tls_cipher_suites", ciphers, ORIGIN);
+  else if (ciphers !== undefined && ciphers !== null) bad("tls_cipher_suites", ciphers);
+
+  function overrideBoolean(
+    name: "disable_deep_image_inspection" | "md5_enabled",
+    value: Json | undefined,
+  ): void {
+    if (typeof value === "boolean") config.override(name, value, ORIGIN);
+    else if (value !== undefined && value !== null) bad(name, value);
+  }
+
+  function bad(name: string, value: Json): void {
+    log.warning(`The lookup answer's ${name} cannot be used and is ignored`, value);
+  }
+}

@@ -1,0 +1,103 @@
+// Looking the node up: the agent knows only its MAC addresses, Ironic tells it which node it is.
+// The waits grow at random, so that a rack that boots at once does not ask at once; a locked node gets longer pauses.
+// Source: control-plane specification 5.3, conductor contract 1.2.
+
+import { errorText, LookupNodeError } from "../errors.ts";
+import type { Clock } from "../system/clock.ts";
+import { HttpError } from "../system/http-client.ts";
+import type { Logger } from "../system/log.ts";
+import { API_MINOR, type ApiAnswer, describeFailure, type IronicApi, parseJson } from "./api-client.ts";
+import { type LookupAnswer, parseLookupAnswer, UnusableAnswerError } from "./lookup-answer.ts";
+
+export type LookupQuery = {
+  /** MACs of all interfaces, in any case and with duplicates. */
+  readonly macs: readonly string[];
+  /** Known from an earlier lookup or an inspection. */
+  readonly nodeUuid?: string;
+};
+
+export type LookupPatience = {
+  /** Seconds after which no further attempt begins. */
+  readonly timeout: number;
+  /** Seconds; least upper limit of the random wait. */
+  readonly interval: number;
+};
+
+/** Seconds; the upper limit of the random wait stops growing here. */
+const LONGEST_WAIT = 60;
+/** Seconds to leave a locked node alone, by how often in a row it was locked. */
+const LOCKED_PAUSES = [5, 10, 30];
+
+/**
+ * Asks until Ironic knows the node.
+ * @throws LookupNodeError when `timeout` has passed; the signal's reason.
+ */
+export async function lookUpNode(
+  api: IronicApi,
+  query: LookupQuery,
+  { timeout, interval }: LookupPatience,
+  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  signal: AbortSignal,
+): Promise<LookupAnswer> {
+  const started = clock.monotonic();
+  let locked = 0;
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await tryLookup(api, query, signal);
+    if (outcome.answer !== null) return outcome.answer;
+    log.warning(`Lookup attempt ${attempt} failed: ${outcome.reason}`);
+    if (clock.monotonic() - started >= timeout)
+      throw new LookupNodeError(
+        `Could not look up node info. Check logs for details. Asked ${api.urls.join(", ")} for ` +
+          `${timeout} s with the MAC addresses ${query.macs.join(", ")}; the last answer was: ${outcome.reason}`,
+      );
+    locked = outcome.locked ? locked + 1 : 0;
+    if (locked > 0) await clock.sleep(LOCKED_PAUSES[Math.min(locked, LOCKED_PAUSES.length) - 1] ?? 0, signal);
+    const ceiling = Math.max(interval, Math.min(2 ** (attempt - 1), LONGEST_WAIT));
+    await clock.sleep(clock.uniform(0, ceiling), signal);
+  }
+}
+
+type Outcome =
+  | { readonly answer: LookupAnswer }
+  | { readonly answer: null; readonly reason: string; readonly locked: boolean };
+
+/** One attempt. Without knowing the API's version it does not ask: a lookup below 1.62 would get no token, ever. */
+async function tryLookup(api: IronicApi, query: LookupQuery, signal: AbortSignal): Promise<Outcome> {
+  try {
+    const minor = Math.min(await api.maximumMinor(signal), API_MINOR.agentToken);
+    const answer = await api.request({ method: "GET", path: lookupPath(query), minor }, signal);
+    if (answer.status === 406) api.forgetVersion();
+    if (answer.status !== 200)
+      return { answer: null, reason: explain(answer), locked: answer.status === 409 };
+    return { answer: parseLookupAnswer(parseJson(answer.body)) };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof UnusableAnswerError)
+      return { answer: null, reason: `Ironic's answer is of no use: ${error.message}`, locked: false };
+    const reason =
+      error instanceof HttpError ? `Ironic cannot be reached: ${error.message}` : errorText(error);
+    return { answer: null, reason, locked: false };
+  }
+}
+
+function lookupPath({ macs, nodeUuid }: LookupQuery): string {
+  const parameters = new URLSearchParams({
+    addresses: [...new Set(macs.map((mac) => mac.toLowerCase()))].join(","),
+  });
+  if (nodeUuid !== undefined) parameters.set("node_uuid", nodeUuid);
+  return `/v1/lookup?${parameters}`;
+}
+
+function explain(answer: ApiAnswer): string {
+  const text = describeFailure(answer);
+  switch (answer.status) {
+    case 403:
+      return `${text} (this Ironic API does not serve ramdisks: api_url names the wrong endpoint)`;
+    case 404:
+      return `${text} (no node has one of these MAC addresses, or the node is in no state in which Ironic expects an agent)`;
+    case 409:
+      return `${text} (the node is locked by a conductor)`;
+    default:
+      return text;
+  }
+}

@@ -1,0 +1,121 @@
+// Which TLS the agent's API gets, and that the choice holds against real clients (openssl).
+
+import { describe, expect, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
+import { Config } from "../../src/config/config.ts";
+import type { OptionValues } from "../../src/config/options.ts";
+import { type ApiTls, type ApiTlsCircumstances, chooseApiTls } from "../../src/ironic/api-tls.ts";
+import { realFiles } from "../../src/system/files.ts";
+import { realHttpListener } from "../../src/system/http-server.ts";
+import { selfSigned } from "../support/certificate.ts";
+import { recordedSystem } from "../support/recorded-system.ts";
+
+const REACHABLE = { ironicMinor: 82, host: "127.0.0.1" };
+
+function choose(
+  values: Partial<OptionValues>,
+  circumstances: ApiTlsCircumstances = REACHABLE,
+): Promise<ApiTls> {
+  const system = { ...recordedSystem({ hostname: "node-1" }), files: realFiles };
+  return chooseApiTls(system, Config.of(values), circumstances);
+}
+
+/** Protocol and cipher of a handshake with the options given, or null if there is none. */
+async function handshake(tls: ApiTls, ...options: string[]): Promise<string | null> {
+  const server = await realHttpListener({
+    host: "127.0.0.1",
+    port: 0,
+    tls: tls.server,
+    maxRequestBody: 1,
+    handle: () => new Response("ok"),
+  });
+  // A request and its answer: with TLS 1.3 a refused client learns of it only after its own part of the handshake.
+  const request = "GET / HTTP/1.0\r\n\r\n";
+  const child = Bun.spawn(
+    ["openssl", "s_client", "-connect", `127.0.0.1:${server.port}`, "-ign_eof", ...options],
+    { stdin: new TextEncoder().encode(request), stdout: "pipe", stderr: "ignore" },
+  );
+  const text = await new Response(child.stdout).text();
+  await child.exited;
+  await server.stop(0);
+  if (!text.includes("HTTP/1.1 200")) return null;
+  return /^New, (\S+), Cipher is (\S+)$/m.exec(text)?.slice(1).join(" ") ?? null;
+}
+
+describe("automatic TLS", () => {
+  test("makes a certificate for the advertised host and gives it to the heartbeats", async () => {
+    const { server, verifyCa } = await choose({});
+    expect(verifyCa).toBe(server!.cert);
+    const certificate = new X509Certificate(verifyCa!);
+    expect(certificate.subject).toBe("CN=node-1");
+    expect(certificate.subjectAltName).toBe("IP Address:127.0.0.1");
+    expect(certificate.publicKey.asymmetricKeyDetails?.namedCurve).toBe("secp384r1");
+    const p256 = await choose({ tls_certificate_curve: "p256" });
+    expect(new X509Certificate(p256.verifyCa!).publicKey.asymmetricKeyDetails?.namedCurve).toBe("prime256v1");
+  });
+
+  test("is not used with an Ironic before 1.68, without Ironic, or when turned off", async () => {
+    const plain = { server: null, verifyCa: null };
+    expect(await choose({}, { ironicMinor: 67, host: "127.0.0.1" })).toEqual(plain);
+    expect(await choose({}, { ironicMinor: null, host: null })).toEqual(plain);
+    expect(await choose({ enable_auto_tls: false })).toEqual(plain);
+  });
+
+  test("speaks TLS 1.2 with forward secrecy and 1.3, and nothing older", async () => {
+    const tls = await choose({});
+    expect(await handshake(tls, "-tls1_2")).toBe("TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384");
+    expect(await handshake(tls, "-tls1_3")).toStartWith("TLSv1.3 ");
+    expect(await handshake(tls, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")).toBeNull();
+    expect(await handshake(tls, "-tls1_2", "-cipher", "ECDHE-ECDSA-AES256-SHA384")).toBeNull();
+  });
+
+  test("keeps to the configured floor and suites", async () => {
+    const strict = await choose({ tls_min_version: "1.3" });
+    expect(await handshake(strict, "-tls1_2")).toBeNull();
+    expect(await handshake(strict, "-tls1_3")).toStartWith("TLSv1.3 ");
+    const suites = await choose({ tls_cipher_suites: "ECDHE-ECDSA-AES128-GCM-SHA256" });
+    expect(await handshake(suites, "-tls1_2")).toBe("TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256");
+  });
+});
+
+describe("the operator's TLS", () => {
+  test("wins over the automatic one, and sends Ironic nothing", async () => {
+    await using files = await selfSigned("127.0.0.1");
+    const { server, verifyCa } = await choose({
+      listen_tls: true,
+      tls_cert_file: files.certFile,
+      tls_key_file: files.keyFile,
+    });
+    expect(verifyCa).toBeNull();
+    expect(server).toMatchObject({ cert: files.cert, key: files.key, clientCa: null, minVersion: "1.2" });
+  });
+
+  test("asks for client certificates, and can be one version only", async () => {
+    await using files = await selfSigned("127.0.0.1");
+    await using client = await selfSigned("127.0.0.2");
+    const tls = await choose({
+      listen_tls: true,
+      tls_cert_file: files.certFile,
+      tls_key_file: files.keyFile,
+      "ssl.ca_file": client.certFile,
+      "ssl.version": "TLSv1_2",
+    });
+    expect(await handshake(tls)).toBeNull();
+    const shown = ["-cert", client.certFile, "-key", client.keyFile];
+    expect(await handshake(tls, ...shown)).toStartWith("TLSv1.2 ");
+    expect(await handshake(tls, ...shown, "-tls1_3")).toBeNull();
+  });
+
+  test("needs its files: what is missing is named", async () => {
+    await using files = await selfSigned("127.0.0.1");
+    for (const [values, named] of [
+      [{ tls_key_file: files.keyFile }, "tls_cert_file"],
+      [{ tls_cert_file: files.certFile }, "tls_key_file"],
+      [{ tls_cert_file: "/missing.pem", tls_key_file: files.keyFile }, "/missing.pem"],
+    ] as const)
+      await expect(choose({ listen_tls: true, ...values })).rejects.toMatchObject({
+        exitCode: 1,
+        message: expect.stringContaining(named),
+      });
+  });
+});

@@ -1,0 +1,113 @@
+import { describe, expect, test } from "bun:test";
+import { Config } from "../../src/config/config.ts";
+import { applyLookupAnswer, parseLookupAnswer } from "../../src/ironic/lookup-answer.ts";
+import { AgentToken } from "../../src/ironic/token.ts";
+import type { JsonObject } from "../../src/json.ts";
+import { recordedSystem } from "../support/recorded-system.ts";
+
+const TOKEN = "gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I";
+const node = {
+  uuid: "1be26c0b-03f2-4d2e-ae87-c02d7f33c123",
+  driver_internal_info: { content: "** Redacted" },
+};
+
+function apply(config: JsonObject, options = Config.of(), token = new AgentToken()) {
+  const { log, records } = recordedSystem();
+  const answer = parseLookupAnswer({ node, config: { heartbeat_timeout: 300, ...config } });
+  return { state: applyLookupAnswer(answer, options, token, log), options, token, records };
+}
+
+describe("reading a lookup answer", () => {
+  test("the usual form, with whatever newer releases add", () => {
+    const answer = parseLookupAnswer({
+      node,
+      config: {
+        heartbeat_timeout: 300,
+        agent_token: TOKEN,
+        metrics: { backend: null, prepend_uuid: null },
+        agent_containers: { foo: [1] },
+      },
+      something: "new",
+    });
+    expect(answer).toMatchObject({ uuid: node.uuid, heartbeatTimeout: 300, token: TOKEN, node });
+  });
+
+  test("the form of very old APIs", () => {
+    expect(parseLookupAnswer({ node, heartbeat_timeout: 30 })).toMatchObject({
+      heartbeatTimeout: 30,
+      token: null,
+    });
+  });
+
+  test("what cannot be used says why", () => {
+    for (const [answer, reason] of [
+      [null, "node"],
+      [[], "node"],
+      [{ config: { heartbeat_timeout: 1 } }, "node"],
+      [{ node: { uuid: 5 }, config: { heartbeat_timeout: 1 } }, "UUID"],
+      [{ node, config: {} }, "heartbeat_timeout"],
+      [{ node, config: { heartbeat_timeout: "300" } }, "heartbeat_timeout"],
+      [{ node, config: { heartbeat_timeout: 0 } }, "heartbeat_timeout"],
+      [{ node }, "heartbeat_timeout"],
+    ] as const)
+      expect(() => parseLookupAnswer(answer as never)).toThrow(reason);
+  });
+});
+
+describe("applying it", () => {
+  test("settings of Ironic's administrators override the options", () => {
+    const { options } = apply({
+      agent_token_required: true,
+      disable_deep_image_inspection: true,
+      permitted_image_formats: ["raw"],
+      agent_md5_checksum_enable: false,
+      tls_min_version: "1.3",
+      tls_cipher_suites: "ECDHE-RSA-AES256-GCM-SHA384",
+    });
+    expect(options.get("agent_token_required")).toBe(true);
+    expect(options.get("disable_deep_image_inspection")).toBe(true);
+    expect(options.get("permitted_image_formats")).toEqual(["raw"]);
+    expect(options.get("md5_enabled")).toBe(false);
+    expect(options.get("tls_min_version")).toBe("1.3");
+    expect(options.get("tls_cipher_suites")).toBe("ECDHE-RSA-AES256-GCM-SHA384");
+    expect(options.origin("md5_enabled")).toBe("lookup answer");
+  });
+
+  test("nulls and absent members change nothing; wrong ones are warned about and change nothing", () => {
+    const before = [...Config.of().entries()];
+    expect([...apply({ tls_min_version: null, permitted_image_formats: null }).options.entries()]).toEqual(
+      before,
+    );
+    const { options, records } = apply({
+      tls_min_version: "1.1",
+      permitted_image_formats: "raw",
+      agent_md5_checksum_enable: "yes",
+    });
+    expect([...options.entries()]).toEqual(before);
+    expect(records.filter(({ level }) => level === "WARNING").length).toBe(3);
+  });
+
+  test("the token requirement is never switched off", () => {
+    expect(
+      apply({ agent_token_required: false }, Config.of({ agent_token_required: true })).options.get(
+        "agent_token_required",
+      ),
+    ).toBe(true);
+  });
+
+  test("a token is taken; the mask keeps the one that is held", () => {
+    expect(apply({ agent_token: TOKEN }).token.value).toBe(TOKEN);
+    const held = apply(
+      { agent_token: "******", agent_token_required: true },
+      Config.of(),
+      new AgentToken(TOKEN),
+    );
+    expect([held.state, held.token.value]).toEqual(["usable", TOKEN]);
+    expect(apply({ agent_token: "short", agent_token_required: true }).token.held).toBe(false);
+  });
+
+  test("the mask without a token means that the agent cannot be commanded, if Ironic insists on tokens", () => {
+    expect(apply({ agent_token: "******", agent_token_required: true }).state).toBe("lost");
+    expect(apply({ agent_token: "******" }).state).toBe("usable");
+  });
+});
