@@ -1,0 +1,13 @@
+// The extensions this agent has. A name that is not here is answered with 404, as the reference answers for
+// one that is not installed.
+
+import { clean } from "./clean.ts";
+import type { Extension } from "./command.ts";
+import { deploy } from "./deploy.ts";
+import { flow } from "./flow.ts";
+import { image } from "./image.ts";
+import { poll } from "./poll.ts";
+import { service } from "./service.ts";
+import { standby } from "./standby.ts";
+
+export const EXTENSIONS: readonly Extension[] = [clean, deploy, flow, image, poll, service, standby];

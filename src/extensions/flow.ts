@@ -1,0 +1,33 @@
+// Runs several commands in a row as one, for clients other than Ironic. The children are listed nowhere and
+// the first one that does not succeed ends the flow. (DEV-20: so does a version mismatch.)
+
+import { Type } from "@sinclair/typebox";
+import { CommandExecutionError, InvalidCommandParamsError } from "../errors.ts";
+import { asyncCommand, defineExtension } from "./command.ts";
+import { jsonObject } from "./param-types.ts";
+
+export const flow = defineExtension("flow", {
+  start_flow: asyncCommand({
+    /** Each object maps command names to their parameters, run in the order given. */
+    params: Type.Object({ flow: Type.Array(Type.Record(Type.String(), jsonObject)) }),
+
+    validate(params, _services, directory) {
+      for (const name of params.flow.flatMap((commands) => Object.keys(commands))) {
+        const extension = directory.extension(name);
+        const shortName = name.slice(name.indexOf(".") + 1);
+        if (!extension.commands.has(shortName))
+          throw new InvalidCommandParamsError(
+            `Extension ${extension.name} doesn't provide ${shortName} method`,
+          );
+      }
+    },
+
+    async run({ runChild }, params) {
+      for (const [name, childParams] of params.flow.flatMap((commands) => Object.entries(commands))) {
+        const result = await runChild(name, childParams);
+        // The reference's text; the child's own error is in the log.
+        if (result.command_status !== "SUCCEEDED") throw new CommandExecutionError(`${name} was failed`);
+      }
+    },
+  }),
+});

@@ -1,0 +1,39 @@
+// The boot loader of a written image; a command of its own because the conductor calls it after write_image.
+
+import { Type } from "@sinclair/typebox";
+import { installBootLoader } from "../steps/boot-loader.ts";
+import { asyncCommand, defineExtension } from "./command.ts";
+import { optional } from "./param-types.ts";
+
+export const image = defineExtension("image", {
+  install_bootloader: asyncCommand({
+    params: Type.Object({
+      /** Null or "0x00000000" for a whole-disk image without a known root. */
+      root_uuid: Type.Union([Type.String(), Type.Null()]),
+      efi_system_part_uuid: optional(Type.String()),
+      /** ppc64 only. */
+      prep_boot_part_uuid: optional(Type.String()),
+      /** Train does not send it. */
+      target_boot_mode: optional(Type.String()),
+      ignore_bootloader_failure: optional(Type.Boolean()),
+    }),
+    run({ services, signal }, params) {
+      const { system, config, managers } = services;
+      return installBootLoader(
+        {
+          system,
+          config,
+          signal,
+          installDevice: (options) => managers.dispatch("getOsInstallDevice", options),
+        },
+        {
+          rootUuid: params.root_uuid,
+          efiSystemPartUuid: params.efi_system_part_uuid ?? null,
+          prepBootPartUuid: params.prep_boot_part_uuid ?? null,
+          targetBootMode: params.target_boot_mode ?? "bios",
+          ignoreBootloaderFailure: params.ignore_bootloader_failure ?? null,
+        },
+      );
+    },
+  }),
+});

@@ -1,0 +1,83 @@
+// Clean, deploy and service steps differ in nothing but the words: one maker for the three extensions.
+// Source: control-plane specification 4.4 and 7.5–7.7, conductor-contract 3.2.
+
+import { Type } from "@sinclair/typebox";
+import {
+  CleaningError,
+  CommandExecutionError,
+  DeploymentError,
+  RestError,
+  ServicingError,
+} from "../errors.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
+import type { StepKind } from "../steps/step.ts";
+import { redactValue } from "../system/redact.ts";
+import { asyncCommand, defineExtension, type Extension, syncCommand } from "./command.ts";
+import { jsonList, jsonObject } from "./param-types.ts";
+
+const STEP_ERRORS = { clean: CleaningError, deploy: DeploymentError, service: ServicingError } as const;
+
+/**
+ * Longest text of a step that comes back in its result, in characters: the whole list is read at each
+ * heartbeat.
+ */
+const LONGEST_ECHO = 1024;
+
+/** `<kind>.get_<kind>_steps` and `<kind>.execute_<kind>_step`. */
+export function stepExtension(kind: StepKind): Extension {
+  return defineExtension(kind, {
+    [`get_${kind}_steps`]: syncCommand({
+      params: Type.Object({ node: jsonObject, ports: jsonList }),
+      async run({ services: { managers } }, { node, ports }) {
+        await managers.node.cache(node);
+        return {
+          [`${kind}_steps`]: await managers.steps(kind, node, ports),
+          hardware_manager_version: managers.versions(),
+        };
+      },
+    }),
+
+    [`execute_${kind}_step`]: asyncCommand({
+      params: Type.Object({ step: jsonObject, node: jsonObject, ports: jsonList }),
+      unknownParams: "pass",
+      async run({ services: { managers }, signal, report }, { step, node, ports }, others) {
+        const { [`${kind}_version`]: version, ...extra } = others;
+        await managers.node.cache(node);
+        managers.checkVersions(version);
+        const { name, args } = readStep(kind, step);
+        const call = { node, ports, args: { ...extra, ...args }, signal, report };
+        const result = await managers.executeStep(kind, name, call).catch((error: unknown) => {
+          throw stepError(kind, name, error);
+        });
+        // The conductor compares interface and name of the echo with the step it waits for.
+        return { [`${kind}_result`]: result, [`${kind}_step`]: shorten(redactValue(step)) };
+      },
+    }),
+  });
+}
+
+function readStep(kind: StepKind, step: JsonObject): { name: string; args: JsonObject } {
+  const shown = () => JSON.stringify(redactValue(step));
+  if (typeof step.step !== "string")
+    throw new CommandExecutionError(`Malformed ${kind}_step, no "step" key: ${shown()}`);
+  const args = step.args ?? {};
+  if (!isJsonObject(args))
+    throw new CommandExecutionError(`Malformed ${kind}_step, "args" is not an object: ${shown()}`);
+  return { name: step.step, args };
+}
+
+/** Errors of the API keep their type; what nobody foresaw gets the type of the step's kind. */
+function stepError(kind: StepKind, name: string, error: unknown): RestError {
+  if (error instanceof RestError) return error;
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return new STEP_ERRORS[kind](`Unexpected exception performing ${kind} step ${name}. ${text}`, {
+    cause: error,
+  });
+}
+
+function shorten(value: unknown): unknown {
+  if (typeof value === "string" && value.length > LONGEST_ECHO) return `<${value.length} characters>`;
+  if (Array.isArray(value)) return value.map(shorten);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, shorten(member)]));
+}

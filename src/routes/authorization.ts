@@ -1,0 +1,67 @@
+// Who may command the agent and who may read results: the only authentication there is, by the agent token in
+// the query.
+// Rules: control-plane specification 4.9 (DEV-21), conductor-contract 2.7.
+
+import type { Config } from "../config/config.ts";
+import type { AgentToken } from "../ironic/token.ts";
+import type { Logger } from "../system/log.ts";
+import { unauthorized } from "./errors.ts";
+
+/** Ironic 29.0, the first release that sends the token when it reads results. */
+const FIRST_MINOR_WITH_TOKEN_ON_READS = 96;
+
+export type AuthorizationSources = {
+  readonly token: AgentToken;
+  /** standalone, agent_token_required and command_results_token are read from it, at each request. */
+  readonly config: Config;
+  readonly log: Logger;
+  /** Minor number of the newest version Ironic's API offers; null as long as it is not known. */
+  readonly ironicApiMinor: () => number | null;
+};
+
+export class Authorization {
+  readonly #sources: AuthorizationSources;
+  /** The conductor sends the token with reads, so whoever does not is not the conductor. */
+  #readsCarryToken = false;
+
+  constructor(sources: AuthorizationSources) {
+    this.#sources = sources;
+  }
+
+  /** `given` is the value of `agent_token`, null if the query has none. @throws HttpFault 401 */
+  toCommand(given: string | null): void {
+    const { token, config, log } = this.#sources;
+    if (given !== null) {
+      if (!token.matches(given)) throw unauthorized();
+      return;
+    }
+    // Only a standalone agent takes commands without: nobody has given it a token, or nobody insists on it.
+    if (!config.get("standalone")) throw unauthorized();
+    if (!token.held) return;
+    if (config.get("agent_token_required")) throw unauthorized();
+    log.warning("Accepting a command without the agent token, because this agent is standalone");
+  }
+
+  /**
+   * The same for reading results. A wrong token is refused but does not turn the requirement on. @throws
+   * HttpFault 401
+   */
+  toRead(given: string | null): void {
+    const { token } = this.#sources;
+    if (given !== null) {
+      if (!token.matches(given)) throw unauthorized();
+      this.#readsCarryToken = true;
+      return;
+    }
+    if (this.#readsCarryToken || this.#readsNeedToken()) throw unauthorized();
+  }
+
+  #readsNeedToken(): boolean {
+    const { token, config, ironicApiMinor } = this.#sources;
+    // A standalone agent without a token could not be read by anybody.
+    if (config.get("standalone") && !token.held) return false;
+    const setting = config.get("command_results_token");
+    if (setting !== "auto") return setting === "always";
+    return (ironicApiMinor() ?? 0) >= FIRST_MINOR_WITH_TOKEN_ON_READS;
+  }
+}

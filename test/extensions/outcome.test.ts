@@ -1,0 +1,149 @@
+import { describe, expect, test } from "bun:test";
+import * as errors from "../../src/errors.ts";
+import { failure, success } from "../../src/extensions/outcome.ts";
+
+const DEFAULT = "An unexpected error occurred. Please try back later.";
+
+// Type, code and message as in control-plane specification 4.6.
+const CLASSES: readonly [errors.RestError, string, number, string, string?][] = [
+  [new errors.RestError(), "RESTError", 500, "An error occurred", DEFAULT],
+  [new errors.InvalidContentError("d"), "InvalidContentError", 400, "Invalid request body"],
+  [new errors.InvalidCommandError("d"), "InvalidCommandError", 400, "Invalid command"],
+  [new errors.InvalidCommandParamsError("d"), "InvalidCommandParamsError", 400, "Invalid command parameters"],
+  [
+    new errors.RequestedObjectNotFoundError("Extension", "x"),
+    "RequestedObjectNotFoundError",
+    404,
+    "Not found",
+    "Extension with id x not found.",
+  ],
+  [
+    new errors.DeviceNotFound("d"),
+    "DeviceNotFound",
+    404,
+    "Error finding the disk or partition device to deploy the image onto",
+  ],
+  [new errors.CommandExecutionError("d"), "CommandExecutionError", 500, "Command execution failed"],
+  [new errors.AgentIsBusy("sync"), "AgentIsBusy", 409, "Agent is busy", "executing command sync"],
+  [
+    new errors.VersionMismatch({ a: "1" }, { a: "2", b: null }),
+    "VersionMismatch",
+    409,
+    "Hardware managers version mismatch, reload agent with correct version",
+    "Current versions: {'a': '1'}, versions used by ironic: {'a': '2', 'b': None}",
+  ],
+  [new errors.IronicApiError("d"), "IronicAPIError", 500, "Error in call to ironic-api"],
+  [new errors.HeartbeatError("d"), "HeartbeatError", 500, "Error heartbeating to agent API"],
+  [
+    new errors.HeartbeatConflictError("d"),
+    "HeartbeatConflictError",
+    500,
+    "ConflictError heartbeating to agent API",
+  ],
+  [
+    new errors.HeartbeatConnectionError("d"),
+    "HeartbeatConnectionError",
+    500,
+    "Error attempting to heartbeat - Possible transitory network failure or blocking port may be present.",
+  ],
+  [new errors.LookupNodeError("d"), "LookupNodeError", 500, "Error getting configuration from Ironic"],
+  [new errors.LookupAgentIPError("d"), "LookupAgentIPError", 500, "Error finding IP for Ironic Agent"],
+  [
+    new errors.ImageDownloadError("i", "refused"),
+    "ImageDownloadError",
+    500,
+    "Error downloading image",
+    "Download of image i failed: refused",
+  ],
+  [
+    new errors.ImageDownloadTimeoutError("i", "slow"),
+    "ImageDownloadTimeoutError",
+    408,
+    "Image download timeout",
+    "Download of image i failed: slow",
+  ],
+  [
+    new errors.ImageChecksumError("i", "/dev/sda", "aa", "bb"),
+    "ImageChecksumError",
+    500,
+    "Error verifying image checksum",
+    "Image failed to verify against checksum. location: /dev/sda; image ID: i; image checksum: aa; verification checksum: bb",
+  ],
+  [new errors.ImageWriteError("d"), "ImageWriteError", 500, "Error writing image to device"],
+  [new errors.SystemRebootError("d"), "SystemRebootError", 500, "Error rebooting system"],
+  [new errors.BlockDeviceError("d"), "BlockDeviceError", 500, "Block device caused unknown error"],
+  [
+    new errors.UnknownNodeError(),
+    "UnknownNodeError",
+    500,
+    "Agent is not associated with an Ironic node",
+    DEFAULT,
+  ],
+  [
+    new errors.HardwareManagerNotFound(),
+    "HardwareManagerNotFound",
+    500,
+    "No valid HardwareManager found",
+    DEFAULT,
+  ],
+  [
+    new errors.HardwareManagerMethodNotFound("erase"),
+    "HardwareManagerMethodNotFound",
+    500,
+    "No HardwareManager found to handle method",
+    "Could not find method: erase",
+  ],
+  [
+    new errors.IncompatibleHardwareMethodError(),
+    "IncompatibleHardwareMethodError",
+    500,
+    "HardwareManager method is not compatible with hardware",
+    DEFAULT,
+  ],
+  [new errors.CleaningError("d"), "CleaningError", 500, "Clean step failed"],
+  [new errors.DeploymentError("d"), "DeploymentError", 500, "Deploy step failed"],
+  [new errors.ServicingError("d"), "ServicingError", 500, "Service step failed"],
+  [new errors.ClockSyncError("d"), "ClockSyncError", 500, "Error syncing system clock"],
+  [new errors.InvalidImage("d"), "InvalidImage", 500, "The provided image is not valid for use"],
+];
+
+describe("failures on the wire", () => {
+  // Not as a table of tests: the runner takes an Error in a row for a failure.
+  for (const [error, type, code, message, details = "d"] of CLASSES)
+    test(type, () => {
+      expect(failure(error)).toEqual({
+        command_status: type === "VersionMismatch" ? "CLEAN_VERSION_MISMATCH" : "FAILED",
+        command_error: { type, code, message, details },
+        command_result: null,
+      });
+      expect(String(error)).toBe(`${message}: ${details}`);
+    });
+
+  test("anything else is a CommandExecutionError", () => {
+    for (const thrown of [new TypeError("x is null"), "x is null"])
+      expect(failure(thrown).command_error).toEqual({
+        type: "CommandExecutionError",
+        code: 500,
+        message: "Command execution failed",
+        details: "x is null",
+      });
+  });
+});
+
+describe("results on the wire", () => {
+  test.each([
+    ["sync", "text", { result: "text" }],
+    ["async", "text", { result: "prepare_image: text" }],
+    ["async", "", { result: "prepare_image: " }],
+    ["async", { result: "text" }, { result: "text" }],
+    ["async", ["out", "err"], ["out", "err"]],
+    ["async", 0, 0],
+    ["sync", undefined, null],
+  ] as const)("%s %j", (kind, value, command_result) => {
+    expect(success(kind, "prepare_image", value)).toEqual({
+      command_status: "SUCCEEDED",
+      command_error: null,
+      command_result: command_result as never,
+    });
+  });
+});
