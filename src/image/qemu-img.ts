@@ -1,0 +1,89 @@
+// qemu-img, the only program that sees an image's content. It gets the format from our own inspection, never guesses it,
+// and runs under an address space limit, because it once took all memory of the machines it ran on.
+// Source: deploy specification 2.8; release notes of ironic-lib.
+
+import { ImageWriteError } from "../errors.ts";
+import { ProgramFailedError } from "../system/programs.ts";
+import type { System } from "../system/system.ts";
+
+export type ConvertOptions = {
+  /** qemu's driver name of the source. */
+  readonly format: string;
+  /** Address space limit, MiB. */
+  readonly memoryLimit: number;
+  /** Runs in all, if memory is short. */
+  readonly attempts: number;
+  /** Per cent done, as qemu-img tells. */
+  readonly onPercent: (percent: number) => void;
+  readonly signal: AbortSignal;
+};
+
+/** What qemu-img says when its memory limit, and not the image, stopped it: sometimes better the next time. */
+const MEMORY_SHORTAGE = /Resource temporarily unavailable|Cannot allocate memory/;
+
+/**
+ * Writes the content of the image file `source` onto the block device `device`, zeros included; the rest of the device keeps
+ * what it holds. The device has everything when this returns (directsync).
+ * @throws ImageWriteError
+ */
+export async function convertToDevice(
+  system: System,
+  source: string,
+  device: string,
+  options: ConvertOptions,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await runConvert(system, source, device, options);
+      return;
+    } catch (error) {
+      if (!(error instanceof ProgramFailedError)) throw error;
+      if (attempt < options.attempts && MEMORY_SHORTAGE.test(error.stderr)) {
+        system.log.warning(
+          `qemu-img ran out of memory (attempt ${attempt} of ${options.attempts}): ${error.message}`,
+        );
+        await system.run(["sync"], { timeout: 3600, signal: options.signal });
+        continue;
+      }
+      throw new ImageWriteError(
+        `Writing image to device ${device} failed with exit code ${error.exitCode}. ` +
+          `stdout: ${withoutProgress(error.stdout)}. stderr: ${error.stderr.trim()}`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+async function runConvert(
+  system: System,
+  source: string,
+  device: string,
+  options: ConvertOptions,
+): Promise<void> {
+  const argv = [
+    ...["prlimit", `--as=${options.memoryLimit * 1024 * 1024}`],
+    ...["qemu-img", "convert", "-p", "-O", "host_device", "-t", "directsync", "-S", "0"],
+    ...["-f", options.format, "-W", source, device],
+  ];
+  await system.run(argv, {
+    // Without it, glibc reserves an arena per thread and meets the limit at random.
+    environment: { MALLOC_ARENA_MAX: "3" },
+    timeout: Number.POSITIVE_INFINITY,
+    signal: options.signal,
+    maxOutput: 64 * 1024,
+    onOutput: (text) => {
+      const percent = lastPercent(text);
+      if (percent !== null) options.onPercent(percent);
+    },
+  });
+}
+
+/** The last `(12.34/100%)` in a piece of qemu-img's output; null if there is none. */
+export function lastPercent(text: string): number | null {
+  const last = [...text.matchAll(/\((\d+(?:\.\d+)?)\/100%\)/g)].at(-1);
+  return last === undefined ? null : Number(last[1]);
+}
+
+function withoutProgress(text: string): string {
+  return text.replaceAll(/\s*\(\d+(?:\.\d+)?\/100%\)\r?/g, "").trim();
+}

@@ -1,0 +1,160 @@
+// The sink: bytes go to a device in order, through a few reused buffers, so that receiving, hashing and writing overlap and
+// memory does not depend on the image's size. The first mebibyte, without which nothing boots, is written last, after the
+// checksum was found right and everything else is on the disk: at no time is half an image bootable.
+
+import { ImageWriteError } from "../errors.ts";
+import { type BlockDevice, BlockDeviceIoError } from "../system/block-device.ts";
+import type { Logger } from "../system/log.ts";
+import type { ImageHasher } from "./hasher.ts";
+import type { ProgressMeter } from "./progress-meter.ts";
+
+/** Bytes of a write; also how much is held back, which covers boot code, partition table and GRUB's core image. */
+const BUFFER_BYTES = 1024 * 1024;
+/** One being filled and one being written; what comes in between waits in the connection. */
+const BUFFERS = 2;
+
+export type StreamOptions = {
+  /** Fed with every byte; null when the bytes were verified before. */
+  readonly hasher: ImageHasher | null;
+  /** Called with the digest (null without hasher) before the image is made bootable; throws to refuse it. */
+  readonly verify: (digest: string | null) => void;
+  /** Bytes to come, if known: an image that cannot fit is refused before the first byte. */
+  readonly length: number | null;
+  readonly meter: ProgressMeter;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+};
+
+/**
+ * Writes all of `chunks` from offset 0; the rest of a last, partial sector becomes zeros.
+ * @returns the image's length in bytes
+ * @throws ImageWriteError for the device's faults and an image that does not fit; what `chunks` or `verify` throws passes
+ * through. After any of them the first and the last mebibyte of the device are zero.
+ */
+export async function streamToDevice(
+  device: BlockDevice,
+  chunks: AsyncIterable<Uint8Array>,
+  options: StreamOptions,
+): Promise<number> {
+  requireFit(device, options.length);
+  try {
+    return await new DeviceStream(device, options).run(chunks);
+  } catch (error) {
+    await wipeEnds(device).catch((fault: unknown) => {
+      options.log.error(`cannot wipe the start and the end of ${device.path} after a failed write`, fault);
+    });
+    if (error instanceof BlockDeviceIoError) throw deviceFault(device, error);
+    throw error;
+  }
+}
+
+/** @throws ImageWriteError if an image of `length` bytes cannot be on `device` */
+export function requireFit(device: Pick<BlockDevice, "path" | "size">, length: number | null): void {
+  if (length !== null && length > device.size) throw tooLarge(device, `has ${length} bytes`);
+}
+
+/** Zeros the first and the last mebibyte, where everything lies by which firmware or a kernel would take the disk for usable. */
+export async function wipeEnds(device: BlockDevice): Promise<void> {
+  const length = Math.min(BUFFER_BYTES, device.size);
+  const zeros = new Uint8Array(length);
+  await device.write(zeros, 0);
+  await device.write(zeros, device.size - length);
+  await device.flush();
+}
+
+class DeviceStream {
+  readonly #device: BlockDevice;
+  readonly #options: StreamOptions;
+  readonly #head = Buffer.alloc(BUFFER_BYTES);
+  readonly #ring = Array.from({ length: BUFFERS }, () => Buffer.alloc(BUFFER_BYTES));
+  /** The buffer being filled: first the head, then the ring's in turn. */
+  #current: Buffer = this.#head;
+  #filled = 0;
+  /** Offset on the device of the current buffer's start. */
+  #offset = 0;
+  #next = 0;
+  /** The write under way; at most one, so the device sees the bytes in order. */
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(device: BlockDevice, options: StreamOptions) {
+    this.#device = device;
+    this.#options = options;
+  }
+
+  async run(chunks: AsyncIterable<Uint8Array>): Promise<number> {
+    const { signal, hasher, verify, meter } = this.#options;
+    try {
+      for await (const chunk of chunks) {
+        signal.throwIfAborted();
+        await this.#take(chunk);
+      }
+      signal.throwIfAborted();
+      const length = this.#offset + this.#filled;
+      if (this.#filled > 0) await this.#flushBuffer();
+      await this.#writing;
+      verify(hasher?.digest() ?? null);
+      // Everything else must be on the medium before the disk becomes bootable.
+      await this.#device.flush();
+      await this.#device.write(this.#padded(this.#head, Math.min(length, BUFFER_BYTES)), 0);
+      await this.#device.flush();
+      meter.update(length);
+      return length;
+    } finally {
+      // A failure elsewhere must not leave a write racing with the wiping; its own error is the lesser one then.
+      await this.#writing.catch(() => undefined);
+    }
+  }
+
+  async #take(chunk: Uint8Array): Promise<void> {
+    let taken = 0;
+    while (taken < chunk.length) {
+      const part = chunk.subarray(taken, taken + BUFFER_BYTES - this.#filled);
+      this.#current.set(part, this.#filled);
+      this.#filled += part.length;
+      taken += part.length;
+      if (this.#filled === BUFFER_BYTES) await this.#flushBuffer();
+    }
+  }
+
+  /** Starts writing the current buffer, hashes it while the device works, and makes the next one current. */
+  async #flushBuffer(): Promise<void> {
+    const { hasher, meter } = this.#options;
+    const bytes = this.#current.subarray(0, this.#filled);
+    const end = this.#offset + bytes.length;
+    if (end > this.#device.size) throw tooLarge(this.#device, `has more than ${this.#device.size} bytes`);
+    if (this.#current !== this.#head) {
+      await this.#writing;
+      this.#writing = this.#device.write(this.#padded(this.#current, bytes.length), this.#offset);
+      // Its error is met where it is awaited; until then it must not count as unhandled.
+      this.#writing.catch(() => undefined);
+    }
+    hasher?.update(bytes);
+    meter.update(this.#offset);
+    this.#current = this.#ring[this.#next] ?? this.#head;
+    this.#next = (this.#next + 1) % BUFFERS;
+    this.#offset = end;
+    this.#filled = 0;
+  }
+
+  /** The first `length` bytes, with zeros up to a whole sector. */
+  #padded(buffer: Buffer, length: number): Uint8Array {
+    const { sectorSize } = this.#device;
+    const whole = Math.ceil(length / sectorSize) * sectorSize;
+    buffer.fill(0, length, whole);
+    return buffer.subarray(0, whole);
+  }
+}
+
+function tooLarge(device: Pick<BlockDevice, "path" | "size">, extent: string): ImageWriteError {
+  return new ImageWriteError(
+    `The image ${extent}, and does not fit on device ${device.path}, which has ${device.size}. ` +
+      "Use a smaller image, or root device hints that choose a larger disk.",
+  );
+}
+
+function deviceFault(device: BlockDevice, error: BlockDeviceIoError): ImageWriteError {
+  return new ImageWriteError(
+    `Writing image to device ${device.path} failed: ${error.message}. The kernel log may tell more; check the disk.`,
+    { cause: error },
+  );
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import {
+  createEfiBootEntry,
+  hasEfiBootManager,
+  listEfiBootEntries,
+  parseEfiBootEntries,
+} from "../../src/disk/efi-boot-entries.ts";
+import { recordedSystem } from "../support/recorded-system.ts";
+
+const { signal } = new AbortController();
+const recorded = await Bun.file(`${import.meta.dir}/../fixtures/efibootmgr/ovmf.txt`).text();
+
+describe("efibootmgr's list, as OVMF has it", () => {
+  test("gives number, label and device path; labels that begin alike stay apart", async () => {
+    const system = recordedSystem({ programs: { "efibootmgr -v": { stdout: recorded } } });
+    const entries = await listEfiBootEntries(system, signal);
+    expect(entries.map(({ number, active, label }) => [number, active, label])).toEqual([
+      ["0000", true, "UiApp"],
+      ["0001", true, "debian"],
+      ["0002", true, "ironic1"],
+      ["0003", true, "ironic10"],
+    ]);
+    expect(entries[1]?.path).toBe(
+      "HD(1,GPT,1c0a7119-3180-424b-a5bd-34da365b0d64,0x800,0x18800)/File(\\EFI\\debian\\shimx64.efi)",
+    );
+  });
+
+  test("entries that are off, labels with blanks and lower-case numbers are read; other lines are not", () => {
+    expect(
+      parseEfiBootEntries(
+        "BootCurrent: 0001\nBoot000a  Windows Boot Manager\tHD(1,MBR,0x1,0x800,0x800)/File(\\x)\r\nMirror: no\n",
+      ),
+    ).toEqual([
+      {
+        number: "000A",
+        active: false,
+        label: "Windows Boot Manager",
+        path: "HD(1,MBR,0x1,0x800,0x800)/File(\\x)",
+      },
+    ]);
+  });
+
+  test("any text is read without a crash", () => {
+    fc.assert(fc.property(fc.string(), (text) => Array.isArray(parseEfiBootEntries(text))));
+    fc.assert(fc.property(fc.string(), (noise) => parseEfiBootEntries(`${noise}\n${recorded}`).length >= 4));
+  });
+});
+
+describe("efibootmgr", () => {
+  test("that is not installed is an answer, one that fails an error", async () => {
+    expect(await hasEfiBootManager(recordedSystem())).toBe(false);
+    const failing = recordedSystem({ programs: { efibootmgr: { exitCode: 2, stderr: "no EFI variables" } } });
+    await expect(hasEfiBootManager(failing)).rejects.toThrow("no EFI variables");
+  });
+
+  test("is told disk, partition, label and loader as separate arguments", async () => {
+    const system = recordedSystem({ programs: { efibootmgr: {} } });
+    const entry = { disk: "/dev/sda", partitionNumber: 2, label: "my os", loader: "\\EFI\\x.efi" };
+    await createEfiBootEntry(system, entry, signal);
+    expect(system.calls).toEqual([
+      ["efibootmgr", "-v", "-c", "-d", "/dev/sda", "-p", "2", "-w", "-L", "my os", "-l", "\\EFI\\x.efi"],
+    ]);
+  });
+});

@@ -1,0 +1,146 @@
+import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { InvalidCommandParamsError } from "../../src/errors.ts";
+import { parseImageInfo } from "../../src/image/image-info.ts";
+import type { Json, JsonObject } from "../../src/json.ts";
+
+const VALID: JsonObject = { id: "img.raw", urls: ["http://10.0.0.1/img.raw"], checksum: "a".repeat(64) };
+
+function details(image: Json, md5Enabled = true): string {
+  try {
+    parseImageInfo(image, { md5Enabled });
+  } catch (error) {
+    expect(error).toBeInstanceOf(InvalidCommandParamsError);
+    return (error as InvalidCommandParamsError).details;
+  }
+  return "accepted";
+}
+
+const NO_CHECKSUM =
+  "Image checksum is not available, either the 'checksum' field or the 'os_hash_algo' and 'os_hash_value' " +
+  "fields pair must be set for image verification.";
+
+describe("the reference's checks, in its order", () => {
+  const cases: [string, JsonObject, string][] = [
+    ["nothing", {}, "Image is missing 'id' field."],
+    ["id only", { id: "x" }, "Image is missing 'urls' field."],
+    [
+      "urls is a text",
+      { id: "x", urls: "http://a/" },
+      "Image 'urls' must be a list with at least one element.",
+    ],
+    ["urls is empty", { id: "x", urls: [] }, "Image 'urls' must be a list with at least one element."],
+    ["checksum is empty", { ...VALID, checksum: "" }, "Image 'checksum' must be a non-empty string."],
+    ["checksum is a number", { ...VALID, checksum: 5 }, "Image 'checksum' must be a non-empty string."],
+    [
+      "value without algo",
+      { ...VALID, os_hash_value: "ab" },
+      "Image 'os_hash_algo' must be a non-empty string.",
+    ],
+    [
+      "algo without value",
+      { ...VALID, os_hash_algo: "sha256" },
+      "Image 'os_hash_value' must be a non-empty string.",
+    ],
+    ["no checksum", { id: "x", urls: ["http://a/"] }, NO_CHECKSUM],
+    ["null checksum", { id: "x", urls: ["http://a/"], checksum: null }, NO_CHECKSUM],
+  ];
+  test.each(cases)("%s", (_, image, expected) => expect(details(image)).toBe(expected));
+
+  test("an MD5 digest counts only where MD5 is permitted; a URL or a longer one always", () => {
+    const md5 = { ...VALID, checksum: "a".repeat(32) };
+    expect(details(md5, true)).toBe("accepted");
+    expect(details(md5, false)).toBe(NO_CHECKSUM);
+    expect(details({ ...md5, checksum: "http://a/s" }, false)).toBe("accepted");
+    expect(details({ ...md5, checksum: "a".repeat(64) }, false)).toBe("accepted");
+    expect(details({ ...md5, checksum: null, os_hash_algo: "sha256", os_hash_value: "ab" }, false)).toBe(
+      "accepted",
+    );
+  });
+});
+
+describe("what the reference dies on later", () => {
+  test.each([".", "..", "../x", "a/b", "a\0b", "", "x".repeat(256), "é".repeat(128)])("id %p", (id) =>
+    expect(details({ ...VALID, id })).toStartWith("Image 'id' must be a file name"),
+  );
+
+  test.each(["file:///etc/passwd", "ftp://a/b", "http://", "img.raw", 7])("URL %p", (url) =>
+    expect(details({ ...VALID, urls: ["http://a/", url] })).toBe(
+      "Image 'urls' must hold http:// or https:// URLs only.",
+    ),
+  );
+
+  test("proxies that are no map of strings", () => {
+    for (const proxies of ["http://p", ["x"], { http: 8080 }])
+      expect(details({ ...VALID, proxies })).toBe("Image 'proxies' must map URL schemes to proxy URLs.");
+  });
+
+  test("a partition image is refused clearly, after its other faults", () => {
+    expect(details({ ...VALID, image_type: "partition" })).toContain("whole-disk images only");
+    expect(details({ ...VALID, image_type: "partition", urls: [] })).toContain("'urls' must be a list");
+    expect(details({ ...VALID, image_type: "whole-disk-image" })).toBe("accepted");
+  });
+});
+
+test("a full image_info as a conductor sends it", () => {
+  const image = parseImageInfo(
+    {
+      ...VALID,
+      disk_format: "QCOW2",
+      container_format: null,
+      stream_raw_images: true,
+      os_hash_algo: "sha256",
+      os_hash_value: "40aa",
+      proxies: { http: "http://proxy:3128" },
+      no_proxy: "10.0.0.1",
+      node_uuid: "2289732a",
+      image_server_auth_strategy: "http_basic",
+      image_server_user: "u",
+      image_server_password: "p",
+      some_future_key: { x: 1 },
+    },
+    { md5Enabled: false },
+  );
+  expect(image).toEqual({
+    id: "img.raw",
+    urls: ["http://10.0.0.1/img.raw"],
+    checksum: "a".repeat(64),
+    osHash: { algorithm: "sha256", value: "40aa" },
+    diskFormat: "qcow2",
+    streamRawImages: true,
+    proxies: { http: "http://proxy:3128" },
+    noProxy: "10.0.0.1",
+    nodeUuid: "2289732a",
+    configDrive: null,
+    auth: { strategy: "http_basic", user: "u", password: "p", authorization: null },
+  });
+});
+
+test("defaults", () => {
+  const image = parseImageInfo(VALID, { md5Enabled: true });
+  expect(image).toMatchObject({ diskFormat: null, streamRawImages: false, nodeUuid: "local", osHash: null });
+});
+
+test("whatever comes, the only error is InvalidCommandParamsError", () => {
+  fc.assert(
+    fc.property(
+      fc.jsonValue(),
+      fc.dictionary(fc.constantFrom(...FIELDS), fc.jsonValue()),
+      (value, fields) => {
+        details(value as Json);
+        details({ ...VALID, ...(fields as JsonObject) });
+      },
+    ),
+  );
+});
+
+const FIELDS = [
+  "id",
+  "urls",
+  "checksum",
+  "os_hash_algo",
+  "os_hash_value",
+  "proxies",
+  "disk_format",
+  "no_proxy",
+];
