@@ -172,6 +172,26 @@ export class BlockDeviceError extends RestError {
   override readonly summary = "Block device caused unknown error";
 }
 
+export class BlockDeviceEraseError extends RestError {
+  override readonly type = "BlockDeviceEraseError";
+  override readonly summary = "Error erasing block device";
+}
+
+/** Cleaning would destroy a file system that other machines share. */
+export class ProtectedDeviceError extends CleaningError {
+  override readonly type = "ProtectedDeviceError";
+  override readonly summary: string;
+
+  constructor(device: string, content: string) {
+    const text =
+      `Protected ${content} found on device ${device}. This volume or contents may be a shared block device. ` +
+      "Please consult your storage administrator and restart cleaning after either detaching the volumes, or " +
+      "instructing the agent to not protect contents.";
+    super(text);
+    this.summary = text;
+  }
+}
+
 // --- Images ---
 
 export class ImageDownloadError extends RestError {

@@ -277,6 +277,14 @@ const HARDWARE = {
     since: "own",
     help: "Leave out network interfaces whose MAC address begins with fa, as the newest releases of the reference do.",
   },
+  guard_special_filesystems: {
+    type: "bool",
+    default: true,
+    kernel: "ipa-guard-special-filesystems",
+    since: "9.0.0",
+    fileAliases: ["guard-special-filesystems"],
+    help: "Refuse to erase disks with file systems that several machines share (GPFS, VMFS, GFS2).",
+  },
   ntp_server: {
     type: "string",
     default: null,
@@ -387,6 +395,20 @@ const IMAGES = {
 } as const satisfies OptionTable;
 
 const DISKS = {
+  "disk_partitioner.check_device_interval": {
+    type: "int",
+    default: 1,
+    min: 0,
+    since: "6.1.0",
+    help: "Seconds between two looks at whether an erased disk is still in use.",
+  },
+  "disk_partitioner.check_device_max_retries": {
+    type: "int",
+    default: 20,
+    min: 1,
+    since: "6.1.0",
+    help: "Looks before a disk in use is an error.",
+  },
   "disk_utils.partprobe_attempts": {
     type: "int",
     default: 10,

@@ -3,6 +3,7 @@
 // superblock at the end of the disk would be found at the first boot. Source: deploy specification 2.6.
 
 import { DeploymentError, errorText } from "../errors.ts";
+import { ProgramFailedError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { devicePath, holdersOf, kernelName, partitionsOf } from "./block-tree.ts";
 import { settleUdev } from "./rescan.ts";
@@ -35,7 +36,14 @@ export async function wipeDiskMetadata(system: System, disk: string, signal: Abo
 
 /** Removes every file system, RAID and volume signature that libblkid knows. */
 export async function wipeSignatures(system: System, device: string, signal: AbortSignal): Promise<void> {
-  await system.run(["wipefs", "--force", "--all", device], { signal });
+  try {
+    await system.run(["wipefs", "--force", "--all", device], { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    // Old releases have no --force.
+    if (!(error instanceof ProgramFailedError)) throw error;
+    await system.run(["wipefs", "--all", device], { signal });
+  }
 }
 
 /**
@@ -62,7 +70,7 @@ async function removeMap(system: System, device: string, signal: AbortSignal): P
 }
 
 /** Zeros what a GPT or MBR occupies: boot sector, header and entries at the start, entries and header at the end. */
-async function zeroTables(system: System, disk: string): Promise<void> {
+export async function zeroTables(system: System, disk: string): Promise<void> {
   await using device = await system.blockDevices.open(disk, "write-exclusive");
   const entrySectors = Math.ceil(GPT_ENTRIES_BYTES / device.sectorSize);
   const start = Math.min(device.size, (2 + entrySectors) * device.sectorSize);
@@ -72,6 +80,7 @@ async function zeroTables(system: System, disk: string): Promise<void> {
   await device.flush();
 }
 
-async function zapTables(system: System, disk: string, signal: AbortSignal): Promise<void> {
+/** sgdisk's own idea of destroying GPT and MBR, at the places that the headers named. */
+export async function zapTables(system: System, disk: string, signal: AbortSignal): Promise<void> {
   await system.run(["sgdisk", "-Z", disk], { signal });
 }

@@ -1,0 +1,8 @@
+// The hardware managers built into the agent. Later ones of equal support come after earlier ones.
+
+import { GenericHardwareManager } from "./generic-manager.ts";
+import type { ManagerFactory } from "./manager.ts";
+
+export const BUILT_IN_MANAGERS: readonly ManagerFactory[] = [
+  (context) => new GenericHardwareManager(context),
+];

@@ -1,0 +1,109 @@
+// ipmitool's LAN answers as typed values. The tool ends with an error for channels that are not there, and
+// what it printed still counts, so bad exit codes are not failures here; an ipmitool that hangs or is missing
+// is. Rules: hardware specification 5.
+
+import { ProgramFailedError } from "../system/programs.ts";
+import type { System } from "../system/system.ts";
+
+/** Seconds for one question: a BMC that needs longer is not going to answer. */
+const TIMEOUT = 30;
+
+export type LanSettings = {
+  /** The channel number means nothing to this BMC. */
+  readonly invalidChannel: boolean;
+  /** Values of the lines `IP Address` and `MAC Address`, in their order. */
+  readonly addresses: readonly string[];
+  /** The values of `IP Address` lines only. */
+  readonly ip: readonly string[];
+};
+
+export type Lan6Address = {
+  /** `DHCPv6`, `SLAAC` … of a dynamic address; null for a static one. */
+  readonly sourceType: string | null;
+  /** Of a static address; null for a dynamic one. */
+  readonly enabled: boolean | null;
+  /** With prefix length, as printed. */
+  readonly address: string;
+  readonly status: string;
+};
+
+/** @throws ProgramMissingError; ProgramFailedError when the BMC does not answer in time */
+export async function lanPrint(system: System, channel: number): Promise<LanSettings> {
+  return parseLan(await ipmitool(system, ["lan", "print", `${channel}`]));
+}
+
+/** Which IP versions the channel uses: `ipv4`, `ipv6`, `both`; null if it does not tell. */
+export async function lan6Enables(system: System, channel: number): Promise<string | null> {
+  return parseLan6Enables((await ipmitool(system, ["lan6", "print", `${channel}`, "enables"])).stdout);
+}
+
+export async function lan6Addresses(
+  system: System,
+  channel: number,
+  kind: "dynamic_addr" | "static_addr",
+): Promise<Lan6Address[]> {
+  return parseLan6Addresses((await ipmitool(system, ["lan6", "print", `${channel}`, kind])).stdout);
+}
+
+/** All addresses of a channel, as `lan6 print <channel>` shows them. */
+export async function lan6All(system: System, channel: number): Promise<Lan6Address[]> {
+  return parseLan6Addresses((await ipmitool(system, ["lan6", "print", `${channel}`])).stdout);
+}
+
+export function parseLan({ stdout, stderr }: { stdout: string; stderr: string }): LanSettings {
+  const addresses: string[] = [];
+  const ip: string[] = [];
+  for (const line of stdout.split("\n")) {
+    const match = /(IP|MAC) Address[ \t]*:/.exec(line);
+    if (match === null) continue;
+    // The fourth word, as the reference's awk takes it: `IP Address : <value>`.
+    const value = line.trim().split(/\s+/)[3] ?? "";
+    addresses.push(value);
+    if (match[1] === "IP") ip.push(value);
+  }
+  return { invalidChannel: /^Invalid channel/m.test(stderr), addresses, ip };
+}
+
+export function parseLan6Enables(text: string): string | null {
+  const line = text.split("\n").find((candidate) => /IPv6\/IPv4 Addressing Enables[ \t]*:/.test(candidate));
+  return line?.trim().split(/\s+/).at(-1) ?? null;
+}
+
+/** Blocks of a title line and indented `key: value` lines; blocks without an address are left out. */
+export function parseLan6Addresses(text: string): Lan6Address[] {
+  const blocks: Map<string, string>[] = [];
+  let isAddress = false;
+  for (const line of text.split("\n")) {
+    if (/^\S/.test(line)) {
+      isAddress = /^IPv6 (?:Dynamic|Static) Address \d+:/.test(line);
+      if (isAddress) blocks.push(new Map());
+      continue;
+    }
+    const match = /^\s+([^:]+?)\s*:\s*(.*?)\s*$/.exec(line);
+    if (isAddress && match !== null) blocks.at(-1)?.set(match[1] ?? "", match[2] ?? "");
+  }
+  return blocks.flatMap((block) => {
+    const address = block.get("Address");
+    if (address === undefined || address === "") return [];
+    return [
+      {
+        sourceType: block.get("Source/Type") ?? null,
+        enabled: block.has("Enabled") ? /^(?:yes|true|on)$/i.test(block.get("Enabled") ?? "") : null,
+        address,
+        status: block.get("Status") ?? "",
+      },
+    ];
+  });
+}
+
+async function ipmitool(
+  system: System,
+  question: readonly string[],
+): Promise<{ stdout: string; stderr: string }> {
+  try {
+    return await system.run(["ipmitool", ...question], { timeout: TIMEOUT });
+  } catch (error) {
+    if (error instanceof ProgramFailedError && error.exitCode !== null) return error;
+    throw error;
+  }
+}

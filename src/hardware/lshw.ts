@@ -1,0 +1,86 @@
+// lshw, the reference's source for memory modules and vendor names: asked only on machines without SMBIOS
+// (device tree), because it scans everything there is and takes seconds where the tables take a millisecond.
+// Rules: hardware specification 1.3, 1.4.
+
+import { errorText } from "../errors.ts";
+import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
+import type { System } from "../system/system.ts";
+import type { SystemVendor } from "./manager.ts";
+
+/** Bytes: a few hundred KiB on large machines. */
+const MAX_OUTPUT = 32 * 1024 * 1024;
+const TIMEOUT_SECONDS = 300;
+const MIB = 2 ** 20;
+
+/** lshw's tree; null, with a log line, if it is not installed, fails or prints no JSON. */
+export async function runLshw(system: System): Promise<JsonObject | null> {
+  try {
+    const { stdout } = await system.run(["lshw", "-quiet", "-json"], {
+      maxOutput: MAX_OUTPUT,
+      timeout: TIMEOUT_SECONDS,
+    });
+    const tree = parseLshw(stdout);
+    if (tree === null)
+      system.log.warning("lshw printed no JSON object; memory modules and vendor are unknown");
+    return tree;
+  } catch (error) {
+    if (!(error instanceof ProgramMissingError || error instanceof ProgramFailedError)) throw error;
+    system.log.warning(`no SMBIOS and no lshw, memory modules and vendor are unknown: ${errorText(error)}`);
+    return null;
+  }
+}
+
+/** The root record; newer versions wrap it in a list. */
+export function parseLshw(text: string): JsonObject | null {
+  try {
+    const document: Json = JSON.parse(text);
+    const root = Array.isArray(document) ? (document[0] ?? null) : document;
+    return isJsonObject(root) ? root : null;
+  } catch {
+    return null; // not JSON: the caller reports it
+  }
+}
+
+/** MiB of all memory records, each rounded down: the size of the record, else that of its banks. */
+export function lshwMemory(root: JsonObject): number {
+  let total = 0;
+  for (const core of childrenOf(root).filter(({ id }) => id === "core")) {
+    for (const record of childrenOf(core)) {
+      if (typeof record.id !== "string" || !/^memory(?::\d+)?$/.test(record.id)) continue;
+      const size = sizeOf(record);
+      if (size > 0) total += size;
+      else total += childrenOf(record).reduce((sum, bank) => sum + sizeOf(bank), 0);
+    }
+  }
+  return total;
+}
+
+export function lshwSystemVendor(root: JsonObject): SystemVendor {
+  const core = childrenOf(root).find(({ id }) => id === "core");
+  const firmware = core === undefined ? undefined : childrenOf(core).find(({ id }) => id === "firmware");
+  return {
+    product_name: textOf(root.product),
+    serial_number: textOf(root.serial),
+    manufacturer: textOf(root.vendor),
+    firmware: {
+      vendor: textOf(firmware?.vendor),
+      version: textOf(firmware?.version),
+      build_date: textOf(firmware?.date),
+    },
+  };
+}
+
+function childrenOf(record: JsonObject): JsonObject[] {
+  return Array.isArray(record.children) ? record.children.filter(isJsonObject) : [];
+}
+
+/** Whole MiB; 0 without a size or with a unit other than bytes. */
+function sizeOf({ size, units }: JsonObject): number {
+  if (typeof size !== "number" || !(size > 0) || (units !== undefined && units !== "bytes")) return 0;
+  return Math.floor(size / MIB);
+}
+
+function textOf(value: Json | undefined): string {
+  return typeof value === "string" ? value : "";
+}

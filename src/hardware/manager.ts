@@ -1,0 +1,180 @@
+// What a hardware manager is: an object that knows some of the machine and may be asked for facts and steps.
+// Every method but the evaluation is optional, and each may throw IncompatibleHardwareMethodError for "not
+// mine, ask the next one": that is how a vendor's manager overrides one answer and leaves the rest to the
+// generic one. Records that end on the wire keep the wire's names.
+
+import type { Config } from "../config/config.ts";
+import type { Json, JsonObject } from "../json.ts";
+import type { Step, StepKind } from "../steps/step.ts";
+import type { System } from "../system/system.ts";
+import type { NodeCache } from "./node-cache.ts";
+
+/** How well a manager supports this machine; site-specific managers may answer more than 3. */
+export const Support = { none: 0, generic: 1, mainline: 2, serviceProvider: 3 } as const;
+
+export interface HardwareManager {
+  /** The key under which conductors see its steps, e.g. "GenericHardwareManager". */
+  readonly className: string;
+  /** The name in `hardware_manager_version`; conductors store it. */
+  readonly name: string;
+  readonly version: string;
+
+  /** 0 or less: this manager has nothing to do on this machine. Asked once, must not change the machine. */
+  evaluateHardwareSupport(): Promise<number>;
+  /** Prepares the machine; called once, in support order, after all managers were evaluated. */
+  initialize?(): Promise<void>;
+
+  listNetworkInterfaces?(): Promise<NetworkInterface[]>;
+  getInterfaceInfo?(interfaceName: string): Promise<NetworkInterface>;
+  getCpus?(): Promise<Cpu>;
+  getMemory?(): Promise<Memory>;
+  /** Whole disks in lsblk's order; with `includePartitions`, the partitions after them. */
+  listBlockDevices?(options?: { readonly includePartitions?: boolean }): Promise<BlockDevice[]>;
+  /**
+   * Path of the disk to install to. `refresh` allows one look-up of the node when it has no root device
+   * hints.
+   */
+  getOsInstallDevice?(options?: { readonly refresh?: boolean }): Promise<string>;
+  getBmcAddress?(): Promise<string | null>;
+  getBmcV6Address?(): Promise<string | null>;
+  getBmcMac?(): Promise<string | null>;
+  getBootInfo?(): Promise<BootInfo>;
+  getSystemVendorInfo?(): Promise<SystemVendor>;
+  listHardwareInfo?(): Promise<Inventory>;
+  /**
+   * Returns when the root disk is there or the configured attempts are used up; never fails for a missing
+   * disk.
+   */
+  waitForDisks?(): Promise<void>;
+
+  /** The steps of one kind it offers for this node, each with the function that does the work. */
+  steps?(kind: StepKind, node: JsonObject, ports: Json): Promise<readonly Step[]>;
+}
+
+/** What a manager gets to work with. */
+export type ManagerContext = {
+  readonly system: System;
+  readonly config: Config;
+  readonly node: NodeCache;
+  readonly dispatch: Dispatch;
+};
+
+/** Makes a manager; called once per agent. */
+export type ManagerFactory = (context: ManagerContext) => HardwareManager;
+
+type Call = (...args: never[]) => Promise<unknown>;
+type Calls = {
+  [K in keyof HardwareManager as NonNullable<HardwareManager[K]> extends Call ? K : never]-?: NonNullable<
+    HardwareManager[K]
+  >;
+};
+
+/** The methods that are asked by dispatch: first manager that has one and does not pass. */
+export type ManagerMethod = Exclude<keyof Calls, "evaluateHardwareSupport" | "initialize" | "steps">;
+export type MethodArguments<M extends ManagerMethod> = Parameters<Calls[M]>;
+export type MethodResult<M extends ManagerMethod> = Awaited<ReturnType<Calls[M]>>;
+
+export type Dispatch = <M extends ManagerMethod>(
+  method: M,
+  ...args: MethodArguments<M>
+) => Promise<MethodResult<M>>;
+
+// --- The records of the inventory, with all their fields always present and null for unknown (hardware
+// specification 1–6). ---
+
+export type Inventory = {
+  interfaces: NetworkInterface[];
+  cpu: Cpu;
+  disks: InventoryDisk[];
+  memory: Memory;
+  bmc_address: string | null;
+  bmc_v6address: string | null;
+  system_vendor: SystemVendor;
+  boot: BootInfo;
+  hostname: string;
+  /** Absent when unknown. */
+  bmc_mac?: string;
+};
+
+export type NetworkInterface = {
+  name: string;
+  mac_address: string;
+  ipv4_address: string | null;
+  /** Link-local addresses carry their zone: `fe80::1%eth0`. */
+  ipv6_address: string | null;
+  has_carrier: boolean;
+  /** Pairs of TLV type and value in hex; null when LLDP was not collected. */
+  lldp: [number, string][] | null;
+  vendor: string | null;
+  product: string | null;
+  /** InfiniBand's DHCP client id. */
+  client_id: string | null;
+  biosdevname: string | null;
+  speed_mbps: number | null;
+  pci_address: string | null;
+  driver: string | null;
+};
+
+export type Cpu = {
+  model_name: string | null;
+  /** MHz, as printed by lscpu. */
+  frequency: string | null;
+  /** Logical CPUs. */
+  count: number;
+  architecture: string | null;
+  flags: string[];
+  socket_count: number;
+};
+
+export type Memory = {
+  /** Bytes the kernel manages. */
+  total: number | null;
+  /** MiB of the modules in the machine; null if nothing could tell. */
+  physical_mb: number | null;
+};
+
+export type SystemVendor = {
+  product_name: string;
+  serial_number: string;
+  manufacturer: string;
+  firmware: { vendor: string; version: string; build_date: string };
+};
+
+export type BootInfo = {
+  current_boot_mode: "uefi" | "bios";
+  /** The kernel parameter BOOTIF as it is. */
+  pxe_interface: string | null;
+};
+
+/** A disk as the inventory shows it. */
+export type InventoryDisk = {
+  /** Path of the device node. */
+  name: string;
+  model: string | null;
+  /** Bytes. */
+  size: number;
+  rotational: boolean;
+  wwn: string | null;
+  serial: string | null;
+  vendor: string | null;
+  wwn_with_extension: string | null;
+  wwn_vendor_extension: string | null;
+  /** SCSI address host:channel:target:lun. */
+  hctl: string | null;
+  by_path: string | null;
+  /** Bytes. */
+  logical_sectors: number | null;
+  physical_sectors: number | null;
+  tran: string | null;
+};
+
+/** A disk or partition, with what only the agent itself uses. */
+export type BlockDevice = InventoryDisk & {
+  readonly uuid: string | null;
+  readonly partuuid: string | null;
+  /**
+   * Every serial number and WWN any source knows, so that a root device hint taken from any of them matches.
+   */
+  readonly all_serials: readonly (string | null)[];
+  readonly all_wwns: readonly (string | null)[];
+};

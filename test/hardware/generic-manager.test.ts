@@ -1,0 +1,178 @@
+import { describe, expect, test } from "bun:test";
+import { HostDiskError } from "../../src/errors.ts";
+import { ProgramFailedError } from "../../src/system/programs.ts";
+import { loadMachine } from "./recording/recording.ts";
+import { managersOn, RAMDISK_FILES } from "./support.ts";
+
+describe("the whole inventory", () => {
+  test("has the wire's keys in the wire's order", async () => {
+    const { managers } = managersOn(await loadMachine("qemu-bios"));
+    await managers.load();
+    const inventory = await managers.inventory({ useCache: true });
+    expect(Object.keys(inventory)).toEqual([
+      ...["interfaces", "cpu", "disks", "memory", "bmc_address", "bmc_v6address"],
+      ...["system_vendor", "boot", "hostname"],
+    ]);
+    expect(inventory.hostname).toBe("ironic-ramdisk");
+    expect(inventory.disks).toHaveLength(10);
+    // Nothing undefined: JSON would lose the key.
+    expect(JSON.parse(JSON.stringify(inventory))).toEqual(inventory as never);
+  });
+
+  test("firmware and boot parameters", async () => {
+    const bootOf = async (name: string) => {
+      const { managers } = managersOn(await loadMachine(name));
+      await managers.load();
+      return managers.dispatch("getBootInfo");
+    };
+    expect(await bootOf("qemu-bios")).toEqual({
+      current_boot_mode: "bios",
+      pxe_interface: "01-52-54-00-12-34-56",
+    });
+    expect(await bootOf("qemu-uefi")).toEqual({ current_boot_mode: "uefi", pxe_interface: null });
+  });
+
+  test("asks lshw once, though memory and vendor both need it, and not at all with SMBIOS", async () => {
+    const count = async (name: string) => {
+      const { managers, system } = managersOn(await loadMachine(name));
+      await managers.load();
+      await managers.inventory({ useCache: true });
+      return system.calls.filter(([program]) => program === "lshw").length;
+    };
+    expect([await count("microvm"), await count("qemu-bios")]).toEqual([1, 0]);
+  });
+});
+
+describe("preparing the machine", () => {
+  const LSBLK = { lsblk: { stdout: '{"blockdevices": []}' }, udevadm: {} };
+
+  async function prepared(
+    programs: Parameters<typeof managersOn>[0]["programs"],
+    files: object = RAMDISK_FILES,
+  ) {
+    const { managers, system } = managersOn(
+      { files: { ...files }, programs: { ...LSBLK, ...programs } },
+      { disk_wait_attempts: 1 },
+    );
+    await managers.load();
+    return {
+      calls: system.calls.map((argv) => argv.join(" ")),
+      records: system.records.map(({ level, message }) => `${level} ${message.split(":")[0]}`),
+    };
+  }
+
+  test("iSCSI of the firmware, arrays, IPMI drivers, then the wait for the disk", async () => {
+    const { calls } = await prepared({ iscsistart: {}, mdadm: {}, modprobe: {} });
+    expect(calls).toEqual([
+      "iscsistart -f",
+      "iscsistart -b",
+      "mdadm --assemble --scan --verbose",
+      "modprobe ipmi_msghandler",
+      "modprobe ipmi_devintf",
+      "modprobe ipmi_si",
+      "udevadm settle",
+      expect.stringMatching(/^lsblk /) as never,
+    ]);
+  });
+
+  test("without firmware disks none are attached, and no failure stops it", async () => {
+    const fails = { exitCode: 1, stderr: "no" };
+    const { calls, records } = await prepared({ iscsistart: fails, mdadm: fails, modprobe: fails });
+    expect(calls).not.toContain("iscsistart -b");
+    expect(calls).toHaveLength(7);
+    expect(records).toContain("INFO no software RAID array assembled");
+    expect(records).toContain("WARNING the root disk did not appear within 0 seconds");
+  });
+
+  test("a failing attachment and a missing mdadm are warnings", async () => {
+    const { records } = await prepared({
+      "iscsistart -f": {},
+      "iscsistart -b": { exitCode: 7, stderr: "timed out" },
+    });
+    expect(records).toContain("WARNING attaching the firmware's iSCSI disks");
+    expect(records).toContain("WARNING software RAID arrays stay unassembled");
+  });
+
+  test("a tool that hangs is given up", async () => {
+    const { records } = await prepared({
+      mdadm: (argv) => {
+        throw new ProgramFailedError(argv, "gave up after 180 s and ended it", null, "", "");
+      },
+    });
+    expect(records).toContain("INFO no software RAID array assembled");
+  });
+
+  test("on a machine that was not booted from a ramdisk nothing is touched and nothing awaited", async () => {
+    const recording = await loadMachine("microvm");
+    const { managers, system } = managersOn(recording);
+    await managers.load();
+    expect(system.calls).toEqual([]);
+    expect(system.sleeps).toEqual([]);
+  });
+
+  test("where host disks are allowed the wait happens, but still nothing is touched", async () => {
+    const { managers, system } = managersOn(await loadMachine("microvm"), { allow_host_disks: true });
+    await managers.load();
+    expect(system.sleeps).toHaveLength(9);
+    expect(new Set(system.calls.map(([program]) => program))).toEqual(new Set(["udevadm", "lsblk"]));
+  });
+});
+
+test("a node with a new UUID waits for its disk, by its hints", async () => {
+  const { managers, system } = managersOn(await loadMachine("qemu-bios"));
+  await managers.load();
+  await managers.node.cache({ uuid: "a", properties: { root_device: { serial: "nowhere" } } });
+  expect(system.sleeps).toHaveLength(9);
+  await managers.node.cache({ uuid: "a", properties: { root_device: { serial: "VBLK1" } } });
+  expect(system.sleeps).toHaveLength(9);
+  await managers.node.cache({ uuid: "b", properties: { root_device: { serial: "VBLK1" } } });
+  expect(system.sleeps).toHaveLength(9);
+});
+
+test("what the generic manager offers is what is implemented", async () => {
+  const { managers } = managersOn({ files: RAMDISK_FILES }, { disk_wait_attempts: 0 });
+  await managers.load();
+  expect(managers.versions()).toEqual({ generic_hardware_manager: "1.2" });
+  const step = (name: string, priority: number) => ({
+    step: name,
+    priority,
+    interface: "deploy",
+    reboot_requested: false,
+  });
+  expect(await managers.steps("clean", {}, [])).toEqual({
+    GenericHardwareManager: [{ ...step("erase_devices_metadata", 99), abortable: true }],
+  });
+  expect(await managers.steps("deploy", {}, [])).toEqual({
+    GenericHardwareManager: [step("erase_devices_metadata", 0), step("write_image", 0)],
+  });
+  expect(await managers.steps("service", {}, [])).toEqual({});
+});
+
+describe("the clean step", () => {
+  const call = { node: {}, ports: [], args: {}, signal: new AbortController().signal, report: () => {} };
+
+  test("looks at every disk and partition the managers list, partitions first", async () => {
+    const recording = await loadMachine("qemu-uefi");
+    // Every device a member of an array: nothing is erased.
+    const programs = { ...recording.programs, lsblk: { stdout: "sda linux_raid_member\n" } };
+    const { managers, system } = managersOn({ ...recording, programs });
+    await managers.load();
+    expect(await managers.executeStep("clean", "erase_devices_metadata", call)).toBeNull();
+    const looked = system.calls.filter((argv) => argv.includes("--fs")).map((argv) => argv.at(-1));
+    expect(looked).toEqual(["/dev/vda", "/dev/sda2", "/dev/sda1", "/dev/sda", "/dev/nvme0n1"]);
+    expect(system.calls.some(([program]) => program === "wipefs" || program === "sgdisk")).toBe(false);
+  });
+
+  test("refuses the disk of the running system, whatever is allowed", async () => {
+    const recording = await loadMachine("microvm");
+    const programs = { ...recording.programs, "lsblk --fs --noheadings /dev/vda": { stdout: "vda ext4\n" } };
+    const { managers } = managersOn(
+      { ...recording, programs },
+      { allow_host_disks: true, disk_wait_attempts: 0 },
+    );
+    await managers.load();
+    await expect(managers.executeStep("clean", "erase_devices_metadata", call)).rejects.toBeInstanceOf(
+      HostDiskError,
+    );
+  });
+});

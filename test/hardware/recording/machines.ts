@@ -1,0 +1,134 @@
+// The QEMU machines whose recordings are the hardware layer's fixtures. What is set here is what the tests
+// expect.
+
+import type { Firmware } from "../../rig/qemu.ts";
+
+const MIB = 2 ** 20;
+
+export type FixtureMachine = {
+  readonly firmware: Firmware;
+  readonly memoryMiB: number;
+  readonly kernelParameters: string;
+  /** Serial number → bytes of the raw files behind the disks named in `devices` (as DISK-<serial>). */
+  readonly disks: Readonly<Record<string, number>>;
+  readonly devices: readonly string[];
+  /** Commands inside the machine before it is recorded. */
+  readonly preparation: readonly (readonly string[])[];
+};
+
+function drive(serial: string): string[] {
+  return ["-drive", `if=none,id=${serial},format=raw,cache=unsafe,discard=unmap,file=DISK-${serial}`];
+}
+
+export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
+  /** Every kind of disk, two cards, a VLAN, an array, a BMC without LAN. */
+  "qemu-bios": {
+    firmware: "bios",
+    memoryMiB: 2048,
+    kernelParameters: "BOOTIF=01-52-54-00-12-34-56",
+    disks: {
+      VBLK1: 12 * 1024 * MIB,
+      SCSI77: 7 * 1024 * MIB,
+      IDE001: 100 * MIB,
+      NVME42A: 128 * MIB,
+      NVME42B: 256 * MIB,
+      MEMBER1: 64 * MIB,
+      MEMBER2: 64 * MIB,
+      STICK: 32 * MIB,
+      FLOPPY: 1_474_560,
+    },
+    devices: [
+      ...["-smbios", "type=0,vendor=TestBIOS,version=1.2.3,date=03/30/2023"],
+      ...["-smbios", "type=1,manufacturer=Acme,product=Rocket,serial=SN123,sku=R-1"],
+      ...drive("VBLK1"),
+      ...["-device", "virtio-blk-pci,drive=VBLK1,serial=VBLK1"],
+      ...drive("SCSI77"),
+      ...["-device", "virtio-scsi-pci,id=scsi"],
+      ...[
+        "-device",
+        "scsi-hd,bus=scsi.0,drive=SCSI77,serial=SCSI77,vendor=ACME,product=SPINNER,wwn=0x5000c500a1b2c3d4,rotation_rate=7200",
+      ],
+      ...["-device", "scsi-cd,bus=scsi.0"],
+      ...drive("IDE001"),
+      ...[
+        "-device",
+        "ide-hd,bus=ide.1,drive=IDE001,serial=IDE001,model=ATADISK,wwn=0x5000c50012345678,rotation_rate=1",
+      ],
+      ...drive("NVME42A"),
+      ...drive("NVME42B"),
+      ...["-device", "nvme,id=nvme,serial=NVME42"],
+      ...["-device", "nvme-ns,bus=nvme,drive=NVME42A,nsid=1"],
+      ...[
+        "-device",
+        "nvme-ns,bus=nvme,drive=NVME42B,nsid=2,logical_block_size=4096,physical_block_size=4096",
+      ],
+      ...drive("MEMBER1"),
+      ...["-device", "virtio-blk-pci,drive=MEMBER1,serial=MEMBER1"],
+      ...drive("MEMBER2"),
+      ...["-device", "virtio-blk-pci,drive=MEMBER2,serial=MEMBER2"],
+      ...drive("STICK"),
+      ...[
+        "-device",
+        "qemu-xhci,id=usb",
+        "-device",
+        "usb-storage,bus=usb.0,drive=STICK,serial=STICK,removable=on",
+      ],
+      ...drive("FLOPPY"),
+      ...["-device", "isa-fdc,id=fdc", "-device", "floppy,bus=fdc.0,drive=FLOPPY"],
+      ...[
+        "-netdev",
+        "hubport,id=net0,hubid=0",
+        "-device",
+        "virtio-net-pci,netdev=net0,mac=52:54:00:12:34:56,romfile=",
+      ],
+      ...[
+        "-netdev",
+        "hubport,id=net1,hubid=0",
+        "-device",
+        "e1000e,netdev=net1,mac=52:54:00:12:34:57,romfile=",
+      ],
+      ...["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"],
+    ],
+    preparation: [
+      ["modprobe", "floppy"],
+      ["modprobe", "8021q"],
+      // eth0 and eth1 by their buses' order; eth1 works under an address of its own, as a member of a bond
+      // does.
+      ["ip", "addr", "add", "192.0.2.10/24", "dev", "eth0"],
+      ["ip", "link", "set", "eth1", "down"],
+      ["ip", "link", "set", "eth1", "address", "52:54:00:aa:bb:cc"],
+      ["ip", "link", "add", "link", "eth0", "name", "eth0.100", "type", "vlan", "id", "100"],
+      ["ip", "link", "set", "eth0.100", "up"],
+      ["ip", "addr", "add", "2001:db8::100/64", "dev", "eth0.100", "nodad"],
+      [
+        "sh",
+        "-c",
+        "yes | mdadm --create /dev/md0 --metadata=1.2 --level=1 --raid-devices=2 /dev/disk/by-id/virtio-MEMBER1 /dev/disk/by-id/virtio-MEMBER2",
+      ],
+    ],
+  },
+  /** UEFI, one NVMe and one SATA disk with partitions, one card without a cable. */
+  "qemu-uefi": {
+    firmware: "uefi",
+    memoryMiB: 1536,
+    kernelParameters: "",
+    disks: { NVME1: 20 * 1024 * MIB, SATA1: 10 * 1024 * MIB },
+    devices: [
+      ...["-smbios", "type=1,manufacturer=Umbrella,product=Hive,serial=H-77"],
+      ...drive("NVME1"),
+      ...["-device", "nvme,drive=NVME1,serial=NVME1"],
+      ...drive("SATA1"),
+      ...["-device", "ide-hd,bus=ide.0,drive=SATA1,serial=SATA1,model=PLATTER,rotation_rate=5400"],
+      ...[
+        "-netdev",
+        "hubport,id=net0,hubid=0",
+        "-device",
+        "e1000e,id=card,netdev=net0,mac=52:54:00:00:00:01,romfile=",
+      ],
+    ],
+    preparation: [
+      ["sgdisk", "-n", "1:0:+64M", "-t", "1:ef00", "-n", "2:0:0", "/dev/sda"],
+      ["ip", "link", "set", "eth0", "down"],
+    ],
+  },
+};

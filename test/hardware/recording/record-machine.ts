@@ -1,0 +1,155 @@
+// Records the machine it runs on: the output of every program and the content of every file that the hardware
+// layer may ask for, as JSON. Compiled by record-all.ts and put into the rig's ramdisk in the place of the
+// agent; also runs on the development machine. It only reads, except for the commands of
+// /etc/record-machine.json.
+//
+//   bun test/hardware/recording/record-machine.ts OUTPUT
+//
+// Started like the agent, with options, it writes to the disk with the serial number RECORD.
+
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  writeFileSync,
+} from "node:fs";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { splitDeviceNumber } from "../../../src/system/files.ts";
+import type { StoredFile, StoredMachine } from "./recording.ts";
+
+/** Commands that make the machine more interesting, run before anything is recorded: string[][]. */
+const PREPARATION = "/etc/record-machine.json";
+
+const IPMI_CHANNELS = existsSync("/dev/ipmi0") ? Array.from({ length: 11 }, (_, index) => index + 1) : [];
+
+const PROGRAMS: readonly (readonly string[])[] = [
+  ["udevadm", "settle"],
+  ["lscpu"],
+  ["lsblk", "-bia", "--json", "-oKNAME,MODEL,SIZE,ROTA,TYPE,UUID,PARTUUID,SERIAL,WWN,LOG-SEC,PHY-SEC,TRAN"],
+  ["ip", "-j", "addr"],
+  ["lshw", "-quiet", "-json"],
+  ...IPMI_CHANNELS.flatMap((channel) => [
+    ["ipmitool", "lan", "print", `${channel}`],
+    ["ipmitool", "lan6", "print", `${channel}`],
+    ["ipmitool", "lan6", "print", `${channel}`, "enables"],
+    ["ipmitool", "lan6", "print", `${channel}`, "dynamic_addr"],
+    ["ipmitool", "lan6", "print", `${channel}`, "static_addr"],
+  ]),
+];
+
+const machine: StoredMachine = {
+  hostname: hostname(),
+  architecture: process.arch,
+  programs: {},
+  files: {},
+};
+
+if (existsSync(PREPARATION)) {
+  for (const argv of JSON.parse(readFileSync(PREPARATION, "utf8")) as string[][]) {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(argv);
+    console.log(`record: ${argv.join(" ")}: ${exitCode} ${stdout}${stderr}`);
+  }
+  Bun.spawnSync(["udevadm", "settle"]);
+}
+
+for (const argv of PROGRAMS) {
+  const executable = Bun.which(argv[0] ?? "");
+  if (executable === null) continue;
+  const { exitCode, stdout, stderr } = Bun.spawnSync([executable, ...argv.slice(1)], {
+    env: { PATH: process.env.PATH ?? "", LC_ALL: "C", LANG: "C" },
+  });
+  machine.programs[argv.join(" ")] = { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+}
+
+for (const path of [
+  "/proc/cmdline",
+  "/proc/cpuinfo",
+  "/proc/meminfo",
+  "/proc/self/mountinfo",
+  "/proc/1/mountinfo",
+  "/proc/swaps",
+  "/sys/firmware/efi",
+  "/sys/firmware/dmi/tables/DMI",
+])
+  record(path);
+
+recordEntries("/sys/devices/system/memory", /^(?:memory\d+|block_size_bytes)$/, ["", "online"]);
+recordEntries("/sys/class/net", /./, [
+  ...["address", "bonding", "carrier", "device", "device/device", "device/driver", "device/vendor"],
+  ...["ifindex", "speed"],
+]);
+recordEntries("/sys/class/block", /^(?!loop)/, [
+  ...["dev", "device", "device/scsi_device", "device/vendor", "loop/backing_file", "partition", "size"],
+  ...["slaves", "holders"],
+]);
+recordEntries("/sys/block", /^(?!loop)/, [""]);
+recordEntries("/sys/dev/block", /./, [""]);
+recordEntries("/dev/disk/by-path", /./, [""]);
+recordEntries("/run/udev/data", /^b/, [""]);
+recordEntries("/dev", /^(?:ipmi|sd|sr|vd|nvme\d+n|md|fd\d|zram|dm-)/, [""]);
+
+const argument = process.argv[2] ?? "--";
+const output = argument.startsWith("-") ? "/dev/disk/by-id/virtio-RECORD" : argument;
+writeFileSync(output, `${JSON.stringify(machine, null, 1)}\n`);
+console.log(`record: written to ${output}`);
+
+function recordEntries(directory: string, wanted: RegExp, below: readonly string[]): void {
+  if (!existsSync(directory)) return;
+  for (const name of readdirSync(directory).sort()) {
+    if (!wanted.test(name)) continue;
+    for (const attribute of below) record(join(directory, name, attribute));
+  }
+}
+
+/** The file at `path` and every link on the way to it; directories only by name, with the names in them. */
+function record(path: string): void {
+  const parts = path.split("/").filter((part) => part !== "");
+  let here = "";
+  for (const [index, part] of parts.entries()) {
+    if (here !== "" && !lstatSync(here).isDirectory()) return;
+    here = `${here}/${part}`;
+    const stat = lstatSync(here, { throwIfNoEntry: false });
+    if (stat === undefined) return;
+    if (stat.isSymbolicLink()) {
+      machine.files[here] = { link: readlinkSync(here) };
+      if (!existsSync(here)) return;
+      here = realpathSync(here);
+    }
+    if (index === parts.length - 1) recordFile(here);
+  }
+}
+
+function recordFile(path: string): void {
+  const stat = lstatSync(path);
+  if (stat.isDirectory()) {
+    // Only what the names say matters (slaves, holders, scsi_device): one level, unless it is a whole device.
+    const names = /\/(?:slaves|holders|scsi_device)$/.test(path) ? readdirSync(path) : [];
+    if (names.length === 0) machine.files[path] ??= { directory: true };
+    for (const name of names) record(join(path, name));
+  } else if (stat.isBlockDevice() || stat.isCharacterDevice()) {
+    machine.files[path] = {
+      device: splitDeviceNumber(stat.rdev),
+      kind: stat.isBlockDevice() ? "block" : "character",
+    };
+  } else {
+    const content = readContent(path);
+    if (content !== null) machine.files[path] = content;
+  }
+}
+
+/** Null when the kernel refuses (the carrier of an interface that is down). */
+function readContent(path: string): StoredFile | null {
+  try {
+    const bytes = readFileSync(path);
+    const text = bytes.toString("utf8");
+    return Buffer.from(text, "utf8").equals(bytes) && !text.includes("\0")
+      ? text
+      : { base64: bytes.toString("base64") };
+  } catch {
+    return null;
+  }
+}
