@@ -83,10 +83,15 @@ function bind(options: ListenOptions): Bun.Server<undefined> {
       idleTimeout: 0,
       maxRequestBodySize: options.maxRequestBody,
       ...(options.tls === null ? {} : { tls: tlsOptions(options.tls) }),
-      fetch: (request, server) => options.handle(request, server.requestIP(request)?.address ?? null),
+      fetch: (request, server) => options.handle(request, plainAddress(server.requestIP(request)?.address)),
     });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot listen on ${options.host} port ${options.port}: ${reason}`, { cause: error });
   }
+}
+
+/** A dual-stack socket shows IPv4 peers as `::ffff:192.0.2.1`; people and logs want the address itself. */
+function plainAddress(address: string | undefined): string | null {
+  return address?.replace(/^::ffff:(?=\d+\.)/, "") ?? null;
 }

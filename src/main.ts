@@ -1,0 +1,90 @@
+// Picks the program by the first word: the agent, or one of the operator's helpers. The only file that reads the process's
+// arguments, handles its signals and ends it. Programs are imported when they are picked, so that each pays only for
+// itself.
+
+import type { Config } from "./config/config.ts";
+import { ConfigurationError } from "./config/configuration-error.ts";
+import { helpText, USAGE } from "./config/help.ts";
+import { loadConfiguration } from "./config/load.ts";
+import { errorText } from "./errors.ts";
+import { realFiles } from "./system/files.ts";
+import { createSystem, type LogSettings } from "./system/real.ts";
+import { redactText } from "./system/redact.ts";
+import type { System } from "./system/system.ts";
+import { AGENT_VERSION } from "./version.ts";
+
+const PROGRAM = "ironic-python-agent";
+
+/** Runs with a loaded configuration and returns the exit code. */
+type Program = (config: Config) => Promise<number>;
+
+const HELPERS: Readonly<Record<string, Program>> = {
+  inventory: async (config) => {
+    const { describeInventory } = await import("./helpers.ts");
+    return print(await describeInventory(helperSystem(config), config));
+  },
+  steps: async (config) => {
+    const { describeSteps } = await import("./helpers.ts");
+    return print(await describeSteps(helperSystem(config), config));
+  },
+  config: async (config) => {
+    const { describeConfig } = await import("./config/describe.ts");
+    return print(describeConfig(config));
+  },
+};
+
+const runAgent: Program = async (config) => {
+  const { Agent } = await import("./agent.ts");
+  const agent = new Agent(createSystem(logSettings(config, "stdout")), config);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const) process.on(signal, () => agent.stop());
+  // There is nothing to reload, and a closed terminal must not end a deployment.
+  process.on("SIGHUP", () => undefined);
+  return agent.run();
+};
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [word = "", ...rest] = argv;
+  const helper = Object.hasOwn(HELPERS, word) ? HELPERS[word] : undefined;
+  let debug = false;
+  try {
+    const loaded = await loadConfiguration({
+      argv: helper === undefined ? argv : rest,
+      environment: process.env,
+      files: realFiles,
+    });
+    if (loaded.action !== "run") return print(loaded.action === "help" ? helpText() : AGENT_VERSION);
+    debug = loaded.config.get("debug");
+    return await (helper ?? runAgent)(loaded.config);
+  } catch (error) {
+    const configuration = error instanceof ConfigurationError;
+    process.stderr.write(`${PROGRAM}: ${redactText(errorText(error))}\n`);
+    if (configuration && error.exitCode === 2) process.stderr.write(`${USAGE}\n`);
+    if (debug && error instanceof Error && error.stack !== undefined)
+      process.stderr.write(`${redactText(error.stack)}\n`);
+    return configuration ? error.exitCode : 1;
+  }
+}
+
+/** Helpers print data on standard output, so their log goes to standard error. */
+function helperSystem(config: Config): System {
+  return createSystem(logSettings(config, "stderr"));
+}
+
+function logSettings(config: Config, stream: LogSettings["stream"]): LogSettings {
+  const [file, directory] = [config.get("log_file"), config.get("log_dir")];
+  const name = file ?? (directory === null ? null : `${PROGRAM}.log`);
+  return {
+    name: "ironic_agent",
+    debug: config.get("debug"),
+    json: config.get("use_json"),
+    file: name === null || directory === null || name.startsWith("/") ? name : `${directory}/${name}`,
+    stream,
+  };
+}
+
+function print(text: string): 0 {
+  process.stdout.write(`${text}\n`);
+  return 0;
+}
+
+main(process.argv.slice(2)).then((exitCode) => process.exit(exitCode));

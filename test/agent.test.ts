@@ -1,0 +1,389 @@
+// Whole agents against a real HTTP server that plays Ironic, over real TLS.
+
+import { afterEach, describe, expect, test } from "bun:test";
+import { Agent } from "../src/agent.ts";
+import { Config } from "../src/config/config.ts";
+import type { OptionValues } from "../src/config/options.ts";
+import type { ManagerFactory } from "../src/hardware/manager.ts";
+import type { JsonObject } from "../src/json.ts";
+import type { Step, StepContext } from "../src/steps/step.ts";
+import { type Listening, realHttpListener, type TlsServerOptions } from "../src/system/http-server.ts";
+import { AGENT_VERSION } from "../src/version.ts";
+import { selfSigned } from "./support/certificate.ts";
+import type { RecordedSystem } from "./support/recorded-system.ts";
+import { loopbackOptions, testMachine, testManager } from "./support/test-machine.ts";
+
+const UUID = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
+const TOKEN = "gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I";
+const MAC = "52:54:00:aa:00:01";
+
+type Heartbeat = {
+  callback_url: string;
+  agent_token: string;
+  agent_version: string;
+  agent_verify_ca?: string;
+};
+
+/** Ironic with one node: hands its token out once, and lets the test see each heartbeat before it is answered. */
+class TestIronic {
+  readonly requests: string[] = [];
+  readonly heartbeats: Heartbeat[] = [];
+  version = "1.82";
+  token: string = TOKEN;
+  lookupStatus = 200;
+  heartbeatTimeout = 300;
+  onHeartbeat: (heartbeat: Heartbeat) => Promise<void> = async () => undefined;
+  #server: Listening | null = null;
+  #arrived = Promise.withResolvers<void>();
+
+  async listen(tls: TlsServerOptions | null = null): Promise<string> {
+    const handle = (request: Request) => this.#answer(request);
+    this.#server = await realHttpListener({ host: "127.0.0.1", port: 0, tls, maxRequestBody: 1e6, handle });
+    return `${tls === null ? "http" : "https"}://127.0.0.1:${this.#server.port}`;
+  }
+
+  async stop(): Promise<void> {
+    await this.#server?.stop(0);
+  }
+
+  /** Resolves when `count` heartbeats have been answered. */
+  async heard(count: number): Promise<void> {
+    while (this.heartbeats.length < count) await this.#arrived.promise;
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    this.requests.push(`${request.method} ${url.pathname}`);
+    if (url.pathname === "/") return Response.json({ default_version: { id: "v1", version: this.version } });
+    if (url.pathname === "/v1/lookup") {
+      if (this.lookupStatus !== 200) return new Response("", { status: this.lookupStatus });
+      if (url.searchParams.get("addresses") !== MAC) return new Response("", { status: 404 });
+      const config = {
+        heartbeat_timeout: this.heartbeatTimeout,
+        agent_token: this.token,
+        agent_token_required: true,
+      };
+      this.token = "******";
+      return Response.json({ node: { uuid: UUID, asked: this.requests.length }, config });
+    }
+    const heartbeat = (await request.json()) as Heartbeat;
+    await this.onHeartbeat(heartbeat);
+    this.heartbeats.push(heartbeat);
+    this.#arrived.resolve();
+    this.#arrived = Promise.withResolvers();
+    return new Response(null, { status: 202 });
+  }
+}
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function startIronic(
+  settings: Partial<TestIronic> = {},
+  tls: TlsServerOptions | null = null,
+): Promise<{ ironic: TestIronic; url: string }> {
+  const ironic = Object.assign(new TestIronic(), settings);
+  cleanups.push(() => ironic.stop());
+  return { ironic, url: await ironic.listen(tls) };
+}
+
+type Running = {
+  readonly agent: Agent;
+  readonly ended: Promise<number>;
+  readonly system: RecordedSystem;
+  readonly port: number;
+};
+
+async function startAgent(
+  values: Partial<OptionValues>,
+  options: { system?: RecordedSystem; manager?: ManagerFactory } = {},
+): Promise<Running> {
+  const system = options.system ?? testMachine();
+  const loopback = await loopbackOptions();
+  const config = Config.of({ ...loopback, ...values });
+  const agent = new Agent(system, config, [options.manager ?? testManager(MAC)]);
+  const ended = agent.run();
+  cleanups.push(() => {
+    agent.stop();
+    return ended;
+  });
+  return { agent, ended, system, port: loopback.listen_port };
+}
+
+/** Resolves when the agent's API answers. */
+async function served({ agent, ended }: Running): Promise<void> {
+  let over: number | null = null;
+  void ended.then((code) => {
+    over = code;
+  });
+  while (agent.port === null) {
+    if (over !== null) throw new Error(`the agent ended with ${over}`);
+    await Bun.sleep(2);
+  }
+}
+
+async function post(url: string, name: string, params: JsonObject = {}, ca?: string): Promise<Response> {
+  return fetch(url, {
+    method: "POST",
+    body: JSON.stringify({ name, params }),
+    ...(ca === undefined ? {} : { tls: { ca } }),
+  });
+}
+
+const isRefused = (port: number) =>
+  fetch(`http://127.0.0.1:${port}/`).then(
+    () => false,
+    () => true,
+  );
+
+const messages = ({ system }: Running, level: string) =>
+  system.records.filter((record) => record.level === level).map(({ message }) => message);
+
+function step(name: string, run: (context: StepContext) => Promise<null>): Step {
+  return { step: name, priority: 0, interface: "deploy", reboot_requested: false, run };
+}
+
+const executeStep = (name: string) => ({
+  step: { step: name, interface: "deploy" },
+  node: { uuid: UUID },
+  ports: [],
+  deploy_version: null,
+});
+
+describe("an agent with an Ironic", () => {
+  test("finds its node, serves over TLS and is commanded with the certificate and the token it sent", async () => {
+    await using authority = await selfSigned("127.0.0.1");
+    const status = Promise.withResolvers<JsonObject>();
+    const { ironic, url } = await startIronic(
+      {
+        // Ironic connects back before it answers: the port must be open by now.
+        onHeartbeat: async ({ callback_url, agent_verify_ca }) => {
+          const answer = await fetch(`${callback_url}/v1/status`, { tls: { ca: agent_verify_ca! } });
+          status.resolve((await answer.json()) as JsonObject);
+        },
+      },
+      { cert: authority.cert, key: authority.key },
+    );
+    const system = testMachine({ files: { "/ca.pem": authority.cert } });
+    const running = await startAgent({ api_url: url, cafile: "/ca.pem" }, { system });
+    await ironic.heard(1);
+
+    expect(ironic.requests).toEqual(["GET /", "GET /v1/lookup", `POST /v1/heartbeat/${UUID}`]);
+    const { callback_url, agent_token, agent_version, agent_verify_ca } = ironic.heartbeats[0]!;
+    expect(callback_url).toBe(`https://127.0.0.1:${running.port}`);
+    expect([agent_token, agent_version]).toEqual([TOKEN, AGENT_VERSION]);
+    expect(await status.promise).toMatchObject({ version: AGENT_VERSION });
+
+    const commands = `${callback_url}/v1/commands/`;
+    const steps: [string, JsonObject] = ["deploy.get_deploy_steps", { node: { uuid: UUID }, ports: [] }];
+    expect((await post(commands, ...steps, agent_verify_ca)).status).toBe(401);
+    expect((await post(`${commands}?agent_token=wrong`, ...steps, agent_verify_ca)).status).toBe(401);
+    const answer = await post(`${commands}?agent_token=${TOKEN}`, ...steps, agent_verify_ca);
+    expect(answer.status).toBe(200);
+    expect(await answer.json()).toMatchObject({
+      command_name: "get_deploy_steps",
+      command_status: "SUCCEEDED",
+    });
+    await expect(fetch(`${callback_url}/v1/status`)).rejects.toThrow();
+
+    running.agent.stop();
+    expect(await running.ended).toBe(0);
+    expect(await isRefused(running.port)).toBe(true);
+    expect(JSON.stringify(running.system.records)).not.toContain(TOKEN);
+  });
+
+  test("serves plain HTTP and sends no certificate to an Ironic that knows none", async () => {
+    const { ironic, url } = await startIronic({ version: "1.67" });
+    const running = await startAgent({ api_url: url });
+    await ironic.heard(1);
+    expect(ironic.heartbeats[0]!.callback_url).toBe(`http://127.0.0.1:${running.port}`);
+    expect(ironic.heartbeats[0]).not.toHaveProperty("agent_verify_ca");
+    expect(messages(running, "WARNING").join()).toContain("does not support automated TLS");
+  });
+
+  test("tells Ironic when an asynchronous command has ended, long before the next regular heartbeat", async () => {
+    const { ironic, url } = await startIronic({ heartbeatTimeout: 1_000_000 });
+    await startAgent(
+      { api_url: url, enable_auto_tls: false },
+      {
+        system: testMachine({ hurry: 50 }),
+        manager: testManager(MAC, () => ({ deploy: [step("quick", async () => null)] })),
+      },
+    );
+    await ironic.heard(1);
+    const commands = `${ironic.heartbeats[0]!.callback_url}/v1/commands/?agent_token=${TOKEN}`;
+    const answer = await post(commands, "deploy.execute_deploy_step", executeStep("quick"));
+    expect(await answer.json()).toMatchObject({ command_status: "RUNNING" });
+    await ironic.heard(2);
+    expect(ironic.heartbeats[1]).toEqual(ironic.heartbeats[0]!);
+  });
+
+  test("refreshes its node from Ironic by UUID and keeps its token when that answer masks it", async () => {
+    const { ironic, url } = await startIronic();
+    const refreshed = Promise.withResolvers<unknown>();
+    const manager = testManager(MAC, ({ node }) => ({
+      deploy: [
+        step("refresh", async () => {
+          await node.refresh();
+          refreshed.resolve(node.current);
+          return null;
+        }),
+      ],
+    }));
+    await startAgent({ api_url: url, enable_auto_tls: false }, { manager });
+    await ironic.heard(1);
+    const commands = `${ironic.heartbeats[0]!.callback_url}/v1/commands/?agent_token=${TOKEN}`;
+    await post(commands, "deploy.execute_deploy_step", executeStep("refresh"));
+    expect(await refreshed.promise).toMatchObject({ uuid: UUID, asked: ironic.requests.length });
+    expect((await post(commands, "nosuch.command")).status).not.toBe(401);
+  });
+
+  test("with a token given in advance keeps that one", async () => {
+    const given = "a-token-from-the-virtual-media-of-this-boot";
+    const { ironic, url } = await startIronic({ token: "******" });
+    await startAgent({ api_url: url, agent_token: given });
+    await ironic.heard(1);
+    expect(ironic.heartbeats[0]!.agent_token).toBe(given);
+  });
+
+  test("that has lost its token says what happened, serves nothing and does not loop", async () => {
+    const { ironic, url } = await startIronic({ token: "******" });
+    const running = await startAgent({ api_url: url }, { system: testMachine({ hurry: 100 }) });
+    while (messages(running, "ERROR").length === 0) await Bun.sleep(2);
+    expect(messages(running, "ERROR")[0]).toContain(`the token for node ${UUID}`);
+    expect(messages(running, "ERROR")[0]).toContain("reboot the machine through Ironic");
+    await Bun.sleep(50);
+    expect(running.agent.port).toBeNull();
+    expect(await isRefused(running.port)).toBe(true);
+    expect(ironic.requests).toEqual(["GET /", "GET /v1/lookup"]);
+    running.agent.stop();
+    expect(await running.ended).toBe(0);
+  });
+
+  test("that never knows the machine ends with 1 after lookup_timeout", async () => {
+    const { ironic, url } = await startIronic({ lookupStatus: 404 });
+    const running = await startAgent(
+      { api_url: url, lookup_timeout: 3 },
+      { system: testMachine({ hurry: 50 }) },
+    );
+    expect(await running.ended).toBe(1);
+    expect(ironic.requests.length).toBeGreaterThan(2);
+    expect(messages(running, "ERROR")[0]).toContain("Could not look up node info");
+  });
+
+  test("that it cannot be reached from ends with 1", async () => {
+    const { url } = await startIronic();
+    const system = testMachine({ hurry: 1000, programs: { "ip route get 127.0.0.1": { exitCode: 2 } } });
+    const running = await startAgent({ api_url: url }, { system });
+    expect(await running.ended).toBe(1);
+    expect(messages(running, "ERROR")[0]).toContain("advertise_host");
+  });
+
+  test("can be stopped while it still looks for its node", async () => {
+    const { ironic, url } = await startIronic({ lookupStatus: 404 });
+    const running = await startAgent({ api_url: url });
+    while (ironic.requests.length < 2) await Bun.sleep(2);
+    running.agent.stop();
+    expect(await running.ended).toBe(0);
+  });
+});
+
+describe("an agent without an Ironic", () => {
+  test("standalone: serves, takes commands without a token, is told its node, and calls nobody", async () => {
+    const { ironic, url } = await startIronic();
+    const running = await startAgent({ standalone: true, api_url: url });
+    await served(running);
+    const commands = `http://127.0.0.1:${running.port}/v1/commands/`;
+    const info = {
+      node: { uuid: UUID },
+      config: { heartbeat_timeout: 300, agent_md5_checksum_enable: false },
+    };
+    const told = await post(commands, "poll.set_node_info", { node_info: info });
+    expect(await told.json()).toMatchObject({ command_status: "SUCCEEDED" });
+    const refused = await post(commands, "poll.set_node_info", { node_info: { node: {} } });
+    expect([refused.status, await refused.text()]).toEqual([
+      400,
+      expect.stringContaining("no node with a UUID"),
+    ]);
+    expect(messages(running, "ERROR")).toEqual([]);
+    expect(ironic.requests).toEqual([]);
+  });
+
+  test("not standalone: says so and serves", async () => {
+    const running = await startAgent({});
+    await served(running);
+    expect(messages(running, "ERROR")[0]).toContain("api_url");
+    expect((await fetch(`http://127.0.0.1:${running.port}/v1/status`)).status).toBe(200);
+  });
+
+  test("a port that is taken ends it with 1 and is named", async () => {
+    const first = await startAgent({ standalone: true });
+    await served(first);
+    const second = await startAgent({ standalone: true, listen_port: first.port });
+    expect(await second.ended).toBe(1);
+    expect(messages(second, "ERROR")[0]).toContain(String(first.port));
+  });
+
+  test("an unusable configuration file ends it with 1 and is named", async () => {
+    const running = await startAgent({ standalone: true, listen_tls: true, tls_cert_file: "/missing.pem" });
+    expect(await running.ended).toBe(1);
+    expect(messages(running, "ERROR")[0]).toContain("/missing.pem");
+  });
+
+  test("stopping aborts the command under way and answers who waits for it", async () => {
+    const begun = Promise.withResolvers<void>();
+    const endless = step("endless", ({ signal }) => {
+      begun.resolve();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    });
+    const running = await startAgent(
+      { standalone: true },
+      { manager: testManager(MAC, () => ({ deploy: [endless] })) },
+    );
+    await served(running);
+    const commands = `http://127.0.0.1:${running.port}/v1/commands/?wait=true`;
+    const waiting = post(commands, "deploy.execute_deploy_step", executeStep("endless"));
+    await begun.promise;
+    running.agent.stop();
+    expect(await running.ended).toBe(0);
+    expect(await (await waiting).json()).toMatchObject({ command_status: "FAILED" });
+  });
+
+  test("a command that does not react is left behind", async () => {
+    const begun = Promise.withResolvers<void>();
+    const deaf = step("deaf", () => {
+      begun.resolve();
+      return new Promise(() => {});
+    });
+    const running = await startAgent(
+      { standalone: true },
+      { manager: testManager(MAC, () => ({ deploy: [deaf] })), system: testMachine({ hurry: 50 }) },
+    );
+    await served(running);
+    await post(
+      `http://127.0.0.1:${running.port}/v1/commands/`,
+      "deploy.execute_deploy_step",
+      executeStep("deaf"),
+    );
+    await begun.promise;
+    running.agent.stop();
+    expect(await running.ended).toBe(0);
+    expect(messages(running, "WARNING").join()).toContain("Not everything ended");
+  });
+});
+
+test("twenty agents live in one process and know nothing of each other", async () => {
+  const agents = await Promise.all(Array.from({ length: 20 }, async () => startAgent({ standalone: true })));
+  await Promise.all(agents.map(served));
+  const [first, ...others] = agents;
+  await post(`http://127.0.0.1:${first!.port}/v1/commands/`, "poll.get_hardware_info");
+  const listed = await Promise.all(
+    [first!, ...others].map(async ({ port }) => {
+      const answer = await fetch(`http://127.0.0.1:${port}/v1/commands/`);
+      return ((await answer.json()) as { commands: unknown[] }).commands.length;
+    }),
+  );
+  expect(listed).toEqual([1, ...others.map(() => 0)]);
+});
