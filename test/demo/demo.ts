@@ -1,0 +1,110 @@
+// The run itself, top to bottom: build what the machine boots and what it gets, give it a network, let a driver deploy
+// it, and wait until the deployed system says who it is.
+
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ImageServer } from "../kit/image-server.ts";
+import { waitUntilBooted } from "../rig/booted.ts";
+import { buildAgent } from "../rig/executable.ts";
+import { demoImage } from "../rig/image.ts";
+import { Machine } from "../rig/machine.ts";
+import { Network } from "../rig/network.ts";
+import { composeRamdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import type { Driver } from "./driver.ts";
+import type { DemoOptions } from "./options.ts";
+import type { Phases } from "./phases.ts";
+import type { Figures } from "./report.ts";
+
+const DISK_BYTES = 8 * 1024 ** 3;
+const MEMORY_MIB = 2048;
+const MACS = ["52:54:00:de:30:01", "52:54:00:de:30:02"] as const;
+
+export interface DemoRun {
+  options: DemoOptions;
+  driver: Driver;
+  phases: Phases;
+  directory: string;
+  signal: AbortSignal;
+}
+
+export async function runDemo({ options, driver, phases, directory, signal }: DemoRun): Promise<Figures> {
+  const building = { fresh: options.fresh, report: (line: string) => phases.progress(line), signal };
+
+  phases.begin("agent");
+  const agent = join(directory, "ironic-python-agent");
+  await buildAgent(agent, directory, signal);
+  const { size: agentBytes } = await stat(agent);
+
+  phases.begin("ramdisk");
+  const ramdisk = await composeRamdisk(await ramdiskBase(building), {
+    agent,
+    output: join(directory, "initrd"),
+  });
+  const { size: ramdiskBytes } = await stat(ramdisk.initrd);
+
+  phases.begin("image");
+  const image = await demoImage(building);
+  const file = image[options.image];
+
+  phases.begin("network");
+  await using network = await Network.create({ directory });
+  await using images = await ImageServer.start({ root: file.file, hostname: network.address });
+  const uuid = crypto.randomUUID();
+  await using machine = await Machine.create({
+    name: "demo",
+    directory,
+    firmware: options.firmware,
+    memoryMiB: MEMORY_MIB,
+    cpus: 2,
+    disks: [{ bus: options.disk, serial: "DEMO0001", sizeBytes: DISK_BYTES }],
+    nics: [
+      { mac: MACS[0], tap: await network.addTap() },
+      { mac: MACS[1], tap: await network.addTap() },
+    ],
+    smbios: { manufacturer: "Ironic agent demo", product: "Emulated machine", serial: "DEMO0001", uuid },
+  });
+  phases.end(`machines at ${network.address}/24`);
+
+  const limit = AbortSignal.timeout(options.timeout);
+  const facts = await driver.deploy(
+    {
+      node: { uuid, name: "demo-node", macs: MACS },
+      machine,
+      ramdisk,
+      bootMode: options.firmware,
+      image: {
+        url: images.urlOf(file.file.slice(file.file.lastIndexOf("/") + 1)),
+        format: options.image,
+        sha256: file.sha256,
+        virtualSizeBytes: image.virtualSizeBytes,
+      },
+      configDrive: {
+        meta_data: { hostname: "deployed-by-demo" },
+        user_data: "#!/bin/sh\necho user data has run\n",
+      },
+      address: network.address,
+      directory,
+    },
+    phases,
+    AbortSignal.any([signal, limit]),
+  );
+  const booted = await waitUntilBooted(
+    machine,
+    { uuid, boot: options.firmware },
+    { timeout: options.timeout, signal: AbortSignal.any([signal, limit]) },
+  );
+  phases.end(booted.text);
+
+  return {
+    agent: facts,
+    image: { format: options.image, sizeBytes: file.sizeBytes, virtualSizeBytes: image.virtualSizeBytes },
+    ramdiskBytes,
+    agentBytes,
+    marker: booted.text,
+  };
+}
+
+/** Removes what takes space: the machine's disk and the ramdisk. The logs stay. */
+export async function dropLargeFiles(directory: string): Promise<void> {
+  for (const name of ["initrd", "ironic-python-agent"]) await rm(join(directory, name), { force: true });
+}

@@ -1,0 +1,38 @@
+// The seam between what conducts a deployment and what shows it. A driver gets the same machine, image and config
+// drive whoever it is, moves the same phases, and says at the end what it learnt about the agent.
+
+import type { ConfigDriveData } from "../kit/config-drive.ts";
+import type { BootMode } from "../kit/direct-deploy.ts";
+import type { Machine } from "../rig/machine.ts";
+import type { Ramdisk } from "../rig/ramdisk.ts";
+import type { Phases } from "./phases.ts";
+
+export interface Deployment {
+  node: { uuid: string; name: string; macs: readonly [string, ...string[]] };
+  machine: Machine;
+  ramdisk: Ramdisk;
+  bootMode: BootMode;
+  image: { url: string; format: "raw" | "qcow2"; sha256: string; virtualSizeBytes: number };
+  configDrive: ConfigDriveData;
+  /** The address in the rig's network that services listen on. */
+  address: string;
+  /** Where the driver may leave files that help to understand a failure. */
+  directory: string;
+}
+
+/** What the agent told about itself. */
+export interface AgentFacts {
+  version: string;
+  url: string;
+  /** SHA-256 of its TLS certificate, null without TLS. */
+  fingerprint: string | null;
+}
+
+export interface Driver {
+  readonly name: string;
+  /**
+   * Deploys, phase by phase up to and with "power off", and boots the machine from its disk: "boot from disk" is
+   * under way when this returns. Throws an error whose message is the node's last_error.
+   */
+  deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts>;
+}

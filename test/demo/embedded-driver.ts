@@ -1,0 +1,169 @@
+// Deploys with the embedded conductor, and turns its events into the demo's phases.
+
+import { createHash, X509Certificate } from "node:crypto";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { EmbeddedConductor } from "../kit/conductor.ts";
+import type { ConductorEvent } from "../kit/events.ts";
+import { stepName } from "../kit/node.ts";
+import { DEFAULT_SETTINGS } from "../kit/settings.ts";
+import type { AgentFacts, Deployment, Driver } from "./driver.ts";
+import { MachinePower } from "./machine-power.ts";
+import { amount, type Phases } from "./phases.ts";
+
+export class EmbeddedDriver implements Driver {
+  readonly name = "embedded conductor";
+
+  async deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts> {
+    await using conductor = EmbeddedConductor.start({
+      hostname: deployment.address,
+      settings: {
+        requireTls: true,
+        kernelParameters: [...DEFAULT_SETTINGS.kernelParameters, "console=ttyS0"],
+        // The same 35 seconds as Ironic's, looked at more often.
+        powerOffInterval: 1000,
+        powerOffAttempts: 35,
+        commandWaitInterval: 1000,
+        commandWaitAttempts: 600,
+      },
+    });
+    const power = new MachinePower(deployment.machine, deployment.ramdisk);
+    const { uuid, name, macs } = deployment.node;
+    const capabilities = `boot_mode:${deployment.bootMode},boot_option:local`;
+    const node = conductor.enrol(
+      { uuid, name, macs, properties: { cpu_arch: "x86_64", capabilities } },
+      power,
+    );
+    const story = new Story(deployment, phases);
+    conductor.observe((event) => story.tell(event));
+
+    phases.begin("power on");
+    const deployed = conductor.deploy(node, {
+      image: {
+        url: deployment.image.url,
+        diskFormat: deployment.image.format,
+        osHashAlgo: "sha256",
+        osHashValue: deployment.image.sha256,
+      },
+      bootMode: deployment.bootMode,
+      configDrive: deployment.configDrive,
+    });
+    await orAborted(deployed, signal);
+    if (story.facts === null) throw new Error("The node is active, but no agent has ever called.");
+    return story.facts;
+  }
+}
+
+/** Which event begins and ends which phase. */
+class Story {
+  facts: AgentFacts | null = null;
+  readonly #deployment: Deployment;
+  readonly #phases: Phases;
+  #imageStartedAt = 0;
+
+  constructor(deployment: Deployment, phases: Phases) {
+    this.#deployment = deployment;
+    this.#phases = phases;
+  }
+
+  tell(event: ConductorEvent): void {
+    const phases = this.#phases;
+    switch (event.type) {
+      case "power-on":
+        phases.begin(event.boot.device === "disk" ? "boot from disk" : "agent starts");
+        return;
+      case "lookup":
+        this.#lookup(event);
+        return;
+      case "heartbeat":
+        this.#heartbeat(event);
+        return;
+      case "heartbeat-refused":
+        // Once the conductor has switched off, a last heartbeat is refused as a matter of course.
+        if (phases.current !== "power off") phases.note(`heartbeat refused: ${event.status} ${event.reason}`);
+        return;
+      case "steps":
+        if (phases.current === "deploy steps") phases.end(event.steps.map(stepName).join(", "));
+        return;
+      case "step-started":
+        this.#stepStarted(event.step.step);
+        return;
+      case "step-progress":
+        if (phases.current === "write image") phases.progress(event.progress);
+        return;
+      case "step-finished":
+        this.#stepFinished(event.step.step);
+        return;
+      case "ramdisk-logs":
+        writeFileSync(join(this.#deployment.directory, "ramdisk-logs.tar.gz"), event.archive);
+        return;
+      case "agent-busy":
+        phases.note(`the agent is busy, ${event.command} is sent again later`);
+        return;
+      case "warning":
+        phases.note(event.message);
+        return;
+    }
+  }
+
+  #lookup(event: ConductorEvent & { type: "lookup" }): void {
+    if (this.#phases.current !== "agent starts") return;
+    if (event.status !== 200) {
+      this.#phases.note(`lookup of ${event.addresses.join(", ")}: ${event.status}`);
+      return;
+    }
+    this.#phases.end(`lookup of ${event.addresses.join(", ")}`);
+    this.#phases.begin("first heartbeat");
+  }
+
+  #heartbeat(event: ConductorEvent & { type: "heartbeat" }): void {
+    if (this.facts !== null || event.outcome !== "processed") return;
+    const certificate = event.agentVerifyCa;
+    this.facts = {
+      version: event.agentVersion,
+      url: event.callbackUrl,
+      fingerprint: certificate === null ? null : fingerprintOf(certificate),
+    };
+    this.#phases.end(`agent ${event.agentVersion} at ${event.callbackUrl}`);
+    this.#phases.begin("deploy steps");
+  }
+
+  #stepStarted(step: string): void {
+    if (step === "write_image") {
+      this.#imageStartedAt = performance.now();
+      this.#phases.begin("write image");
+    } else if (step === "prepare_instance_boot" && this.#deployment.bootMode === "uefi") {
+      this.#phases.begin("install boot loader");
+    } else if (step === "tear_down_agent") {
+      this.#phases.begin("power off");
+    }
+  }
+
+  #stepFinished(step: string): void {
+    if (step === "write_image") {
+      const bytes = this.#deployment.image.virtualSizeBytes;
+      const rate = bytes / ((performance.now() - this.#imageStartedAt) / 1000);
+      this.#phases.end(`${amount(bytes, "bytes")}, ${amount(rate, "bytes")}/s`);
+    } else if (step === "prepare_instance_boot" || step === "tear_down_agent") {
+      this.#phases.end();
+    }
+  }
+}
+
+/** SHA-256 of the certificate in DER, as `openssl x509 -fingerprint -sha256` prints it. */
+function fingerprintOf(pem: string): string {
+  const { raw } = new X509Certificate(pem);
+  return (createHash("sha256").update(raw).digest("hex").toUpperCase().match(/../g) ?? []).join(":");
+}
+
+async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    signal.throwIfAborted();
+    await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
