@@ -14,6 +14,8 @@ import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 const PROGRAM = "ironic-python-agent";
+/** Milliseconds for the log to get out at the end. */
+const DRAIN_PATIENCE = 1000;
 
 /** Runs with a loaded configuration and returns the exit code. */
 type Program = (config: Config) => Promise<number>;
@@ -52,7 +54,7 @@ async function main(argv: readonly string[]): Promise<number> {
       environment: process.env,
       files: realFiles,
     });
-    if (loaded.action !== "run") return print(loaded.action === "help" ? helpText() : AGENT_VERSION);
+    if (loaded.action !== "run") return await print(loaded.action === "help" ? helpText() : AGENT_VERSION);
     debug = loaded.config.get("debug");
     return await (helper ?? runAgent)(loaded.config);
   } catch (error) {
@@ -82,9 +84,24 @@ function logSettings(config: Config, stream: LogSettings["stream"]): LogSettings
   };
 }
 
-function print(text: string): 0 {
-  process.stdout.write(`${text}\n`);
+/** Returns when all of it is out: ending the process throws away what a slow reader has not yet taken from a pipe. */
+async function print(text: string): Promise<0> {
+  await written(process.stdout, `${text}\n`);
   return 0;
 }
 
-main(process.argv.slice(2)).then((exitCode) => process.exit(exitCode));
+function written(stream: NodeJS.WriteStream, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write(text, () => resolve());
+  });
+}
+
+/** The last log lines get out too, unless nobody reads them: a console that hangs must not keep the agent. */
+async function drained(): Promise<void> {
+  const patience = new Promise<void>((resolve) => setTimeout(resolve, DRAIN_PATIENCE));
+  await Promise.race([Promise.all([written(process.stdout, ""), written(process.stderr, "")]), patience]);
+}
+
+const exitCode = await main(process.argv.slice(2));
+await drained();
+process.exit(exitCode);

@@ -58,6 +58,20 @@ async function agent(...argv: string[]) {
 }
 
 describe("what is printed and how it ends", () => {
+  test("all of it reaches a reader that is slow to take it", async () => {
+    const url = `http://ironic.example/${"x".repeat(120_000)}`; // more than a pipe holds
+    const pipeline = `"$0" src/main.ts config --api_url "$1" | { sleep 1; cat; }`;
+    const child = Bun.spawn(["sh", "-c", pipeline, process.execPath, url], {
+      env: { PATH: process.env.PATH, HOME: directory },
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+    });
+    const text = await new Response(child.stdout).text();
+    expect(text).toContain(url);
+    expect(text).toEndWith("\n");
+  });
+
   test("--help and --version", async () => {
     const help = await outcome("--help");
     expect([help.exitCode, help.stderr]).toEqual([0, ""]);

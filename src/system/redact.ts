@@ -24,7 +24,8 @@ const SECRET_MEMBERS = new Set([
 /** Members whose value is large and holds secrets of the instance; the reference shows `<...>`, and so do we. */
 const BULKY_MEMBERS = new Set(["configdrive", "system_logs"]);
 
-const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^/\s"'@]+@/gi;
+/** The scheme's length is bounded, or a long word without a URL in it would take time in the square of its length. */
+const URL_CREDENTIALS = /([a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s"'@]+@/gi;
 const SECRET_PARAMETER =
   /((?:agent_token|agent_secret_token|rescue_password|password|token|signature|temp_url_sig|x-amz-signature)=)[^&\s"'|]+/gi;
 
