@@ -1,0 +1,130 @@
+// QEMU's command line, from a description of the machine. Kept apart from the running of it: this part is pure.
+
+export type Firmware = "bios" | "uefi";
+export type DiskBus = "virtio" | "sata" | "nvme" | "scsi";
+
+/** A disk; exactly one of sizeBytes (a new empty sparse file) and file (an existing raw file, used in place). */
+export interface DiskOptions {
+  bus: DiskBus;
+  serial: string;
+  sizeBytes?: number;
+  file?: string;
+  readOnly?: boolean;
+}
+
+export interface NicOptions {
+  mac: string;
+  /** Tap from Network.addTap(); without it the card has no cable. */
+  tap?: string;
+}
+
+export interface MachineOptions {
+  name: string;
+  /** Where its disks, logs and sockets are kept; made when missing, not removed. */
+  directory: string;
+  firmware: Firmware;
+  memoryMiB: number;
+  cpus: number;
+  disks: readonly DiskOptions[];
+  nics: readonly NicOptions[];
+  /** SMBIOS type 1: what dmidecode shows. */
+  smbios?: { manufacturer?: string; product?: string; serial?: string; uuid?: string };
+  /** Further arguments for QEMU, for example a BMC. */
+  qemuArguments?: readonly string[];
+}
+
+export type BootSource =
+  /** Direct kernel boot. A reboot of the guest ends the machine, since it would only boot the same kernel again. */
+  | { kernel: string; initrd: string; cmdline: string }
+  /**
+   * From its disks: in their order under BIOS, in the order of the UEFI variables under UEFI. The serial of a disk
+   * instead of true makes the firmware begin with that one. A reboot of the guest reboots.
+   */
+  | { disk: true | string };
+
+const OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+/** UEFI variables as from the factory, and the machine's own copy in its directory. */
+export const OVMF_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+export const VARIABLES_FILE = "uefi-variables.fd";
+
+/** The whole command, to be run in the machine's directory. `consoleLog` is relative to it. */
+export function qemuArguments(
+  options: MachineOptions,
+  diskFiles: readonly string[],
+  source: BootSource,
+  consoleLog: string,
+): string[] {
+  return [
+    "qemu-system-x86_64",
+    ...["-name", options.name],
+    ...["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"],
+    ...["-nodefaults", "-no-user-config", "-display", "none"],
+    ...["-m", `${options.memoryMiB}M`, "-smp", String(options.cpus)],
+    ...["-device", "virtio-rng-pci"],
+    ...firmwareArguments(options.firmware),
+    ...smbiosArguments(options.smbios ?? {}),
+    ...["-chardev", `file,id=console,path=${consoleLog}`, "-serial", "chardev:console"],
+    ...["-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off", "-serial", "chardev:shell"],
+    ...["-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
+    ...options.disks.flatMap((disk, index) =>
+      diskArguments(disk, index, diskFiles[index] ?? "", bootIndex(options, source, index)),
+    ),
+    ...options.nics.flatMap(nicArguments),
+    ...bootArguments(source),
+    ...(options.qemuArguments ?? []),
+  ];
+}
+
+function firmwareArguments(firmware: Firmware): string[] {
+  if (firmware === "bios") return [];
+  return [
+    ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF_CODE}`],
+    ...["-drive", `if=pflash,unit=1,format=raw,file=${VARIABLES_FILE}`],
+  ];
+}
+
+function smbiosArguments(smbios: NonNullable<MachineOptions["smbios"]>): string[] {
+  const fields = Object.entries(smbios).map(([name, value]) => `,${name}=${escaped(value)}`);
+  return fields.length === 0 ? [] : ["-smbios", `type=1${fields.join("")}`];
+}
+
+/** QEMU ends an option's value at a comma, unless there are two. */
+function escaped(value: string): string {
+  return value.replaceAll(",", ",,");
+}
+
+function bootIndex(options: MachineOptions, source: BootSource, index: number): string {
+  if (!("disk" in source)) return "";
+  if (source.disk !== true) return options.disks[index]?.serial === source.disk ? ",bootindex=1" : "";
+  // OVMF would put a boot index before the entries that an agent has written into the UEFI variables.
+  return options.firmware === "bios" ? `,bootindex=${index + 1}` : "";
+}
+
+function diskArguments(disk: DiskOptions, index: number, file: string, bootIndex: string): string[] {
+  const id = `disk${index}`;
+  // cache=unsafe: nobody needs the disk after a crash of the host, and flushes are slow.
+  const drive = `if=none,id=${id},format=raw,cache=unsafe,discard=unmap,file=${escaped(file)}`;
+  const common = `drive=${id},serial=${escaped(disk.serial)}${bootIndex}`;
+  const devices: Record<DiskBus, string[]> = {
+    virtio: ["-device", `virtio-blk-pci,${common}`],
+    sata: ["-device", `ide-hd,bus=ide.${index},${common}`],
+    nvme: ["-device", `nvme,${common}`],
+    scsi: ["-device", `virtio-scsi-pci,id=scsi${index}`, "-device", `scsi-hd,bus=scsi${index}.0,${common}`],
+  };
+  return ["-drive", disk.readOnly === true ? `${drive},readonly=on` : drive, ...devices[disk.bus]];
+}
+
+function nicArguments(nic: NicOptions, index: number): string[] {
+  const id = `nic${index}`;
+  const backend =
+    nic.tap === undefined
+      ? ["-netdev", `hubport,id=${id},hubid=${index}`]
+      : ["-netdev", `tap,id=${id},ifname=${nic.tap},script=no,downscript=no`];
+  // No boot ROM: nothing is booted from the network by the firmware.
+  return [...backend, "-device", `virtio-net-pci,netdev=${id},mac=${nic.mac},romfile=`];
+}
+
+function bootArguments(source: BootSource): string[] {
+  if ("disk" in source) return [];
+  return ["-kernel", source.kernel, "-initrd", source.initrd, "-append", source.cmdline, "-no-reboot"];
+}

@@ -1,0 +1,363 @@
+// The first command on a fresh machine: needs only Node.js, npm and root on Debian. It gets the pinned Bun, the
+// dependencies and the Debian packages that a mode needs, then runs the mode's steps. With everything in place it adds
+// a fraction of a second. Plain Node without dependencies, because nothing else is there yet.
+
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { constants, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const BIN = join(ROOT, "node_modules/.bin");
+const APT_LOG = join(ROOT, ".cache/setup/apt.log");
+const POLICY = "/usr/sbin/policy-rc.d";
+const POLICY_DENIES = 101;
+const DENYING_POLICY = `#!/bin/sh\n# Of ironic-agent's test/setup.mjs, for the time of an installation.\nexit ${POLICY_DENIES}\n`;
+/** Without this option a mirror that cannot be reached is no error for apt. */
+const UPDATE = ["update", "--error-on=any"];
+
+/** Tools that tests run for real, on files and loop devices. */
+const TEST_PACKAGES = [
+  "ca-certificates",
+  "dosfstools",
+  "e2fsprogs",
+  "gdisk",
+  "genisoimage",
+  "iproute2",
+  "mount",
+  "mtools",
+  "openssl",
+  "parted",
+  "qemu-utils",
+  "udev",
+];
+
+/** What the agent's figures are set beside: the reference's way to stream an image, and the tools of the inventory. */
+const BENCH_PACKAGES = ["lshw", "python3-requests"];
+
+/** What builds the ramdisk and the image, and what they are booted in. */
+const DEMO_PACKAGES = [
+  "cpio",
+  "debian-archive-keyring",
+  "dnsmasq-base",
+  "dosfstools",
+  "e2fsprogs",
+  "gdisk",
+  "genisoimage",
+  "grub-common",
+  "grub-efi-amd64-bin",
+  "grub-pc-bin",
+  "iproute2",
+  "mmdebstrap",
+  "mount",
+  "mtools",
+  "ovmf",
+  "qemu-system-x86",
+  "qemu-utils",
+  "socat",
+];
+
+/** Every mode: the Debian packages it needs and the steps it runs. A step's arguments begin with a program in BIN. */
+const MODES = {
+  test: {
+    packages: TEST_PACKAGES,
+    summary: true,
+    steps: () => [
+      { name: "type check", argv: ["tsc", "--noEmit"] },
+      { name: "lint and format", argv: ["biome", "check"] },
+      // One test runs the executable itself.
+      { name: "build", argv: ["bun", "run", "build.ts"] },
+      { name: "unit tests", argv: ["bun", "test"], countsTests: true },
+    ],
+  },
+  bench: {
+    packages: BENCH_PACKAGES,
+    summary: false,
+    steps: (args) => [
+      { name: "build", argv: ["bun", "run", "build.ts"] },
+      { name: "benchmarks", argv: ["bun", "run", "test/bench/main.ts", ...args] },
+    ],
+  },
+  demo: {
+    packages: DEMO_PACKAGES,
+    summary: false,
+    // The demo builds the agent itself, as its first phase.
+    steps: (args) => [{ name: "demo", argv: ["bun", "run", "test/demo/main.ts", ...args], quiet: true }],
+  },
+};
+
+/** A failure that a person can act on; printed as it is. */
+class SetupError extends Error {}
+
+async function main([modeName, ...args]) {
+  const mode = MODES[modeName];
+  if (mode === undefined) {
+    throw new SetupError(`usage: node test/setup.mjs ${Object.keys(MODES).join("|")} [ARGUMENTS]`);
+  }
+  if (Number(process.versions.node.split(".")[0]) < 20) {
+    throw new SetupError(`Node.js 20 or newer is needed, this is ${process.versions.node}`);
+  }
+  if (process.getuid?.() !== 0) throw new SetupError("root is needed: run it as root");
+  await installPackages(mode.packages);
+  await installDependencies();
+  return await runSteps(mode.steps(args), mode.summary);
+}
+
+// Debian packages ------------------------------------------------------------------------------------------------
+
+async function installPackages(packages) {
+  const missing = await missingPackages(packages);
+  if (missing.length === 0) return;
+  say(`installing Debian packages: ${missing.join(" ")}`);
+  const started = performance.now();
+  await withServicesDenied(async () => {
+    if (!havePackageLists()) await apt(UPDATE);
+    const install = ["install", "--yes", "--no-install-recommends", ...missing];
+    try {
+      await apt(install);
+    } catch {
+      // The usual reason is that the package lists are older than the mirror; with fresh ones the second failure counts.
+      await apt(UPDATE);
+      await apt(install);
+    }
+  });
+  say(`Debian packages installed in ${seconds(started)}`);
+}
+
+async function missingPackages(packages) {
+  const release = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
+  if (!/^ID="?debian"?$/m.test(release)) {
+    const name = /^PRETTY_NAME="?([^"\n]*)/m.exec(release)?.[1] ?? "an unknown system";
+    throw new SetupError(`Debian 12 is needed, because packages are installed from it; this is ${name}`);
+  }
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is dpkg's own template
+  const format = "${Package} ${db:Status-Status}\n";
+  const query = await capture("dpkg-query", ["-W", "-f", format, ...packages]);
+  const installed = new Set(
+    query.output
+      .split("\n")
+      .filter((line) => line.endsWith(" installed"))
+      .map((line) => line.split(" ")[0]),
+  );
+  return packages.filter((name) => !installed.has(name));
+}
+
+function havePackageLists() {
+  const lists = "/var/lib/apt/lists";
+  return existsSync(lists) && readdirSync(lists).some((name) => /_Packages(\.\w+)?$/.test(name));
+}
+
+async function apt(args) {
+  mkdirSync(dirname(APT_LOG), { recursive: true });
+  const log = openSync(APT_LOG, "w");
+  const { code } = await run("apt-get", ["-o", "DPkg::Lock::Timeout=300", "-q", ...args], {
+    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+    stdio: ["ignore", log, log],
+  });
+  closeSync(log);
+  if (code === 0) return;
+  const tail = readFileSync(APT_LOG, "utf8").trim().split("\n").slice(-10).join("\n  | ");
+  throw new SetupError(
+    `apt-get ${args[0]} failed with exit code ${code}\n  | ${tail}\n  full log: ${APT_LOG}`,
+  );
+}
+
+/** Packages must not start services on somebody's machine; a policy that is there already comes back afterwards. */
+async function withServicesDenied(action) {
+  const saved = `${POLICY}.saved-by-ironic-agent`;
+  const restore = () => {
+    rmSync(POLICY, { force: true });
+    if (existsSync(saved)) renameSync(saved, POLICY);
+  };
+  // Left behind by a run that was killed.
+  if (existsSync(POLICY) && readFileSync(POLICY, "utf8") === DENYING_POLICY) restore();
+  const denies = existsSync(POLICY) && (await capture(POLICY, ["any", "start"])).code === POLICY_DENIES;
+  if (denies) return await action();
+  if (existsSync(POLICY)) renameSync(POLICY, saved);
+  writeFileSync(POLICY, DENYING_POLICY);
+  chmodSync(POLICY, 0o755);
+  try {
+    return await action();
+  } finally {
+    restore();
+  }
+}
+
+// Bun and the dependencies ---------------------------------------------------------------------------------------
+
+async function installDependencies() {
+  const version = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")).devDependencies.bun;
+  const ours = join(BIN, "bun");
+  if (await isBun(ours, version)) {
+    await bunInstall(ours);
+  } else {
+    const started = performance.now();
+    say(`installing Bun ${version} and the dependencies from the npm registry`);
+    const directory = mkdtempSync(join(tmpdir(), "ironic-agent-bun-"));
+    try {
+      await bunInstall(await fetchBun(directory, version));
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+    say(`Bun and dependencies installed in ${seconds(started)}`);
+  }
+  if (!(await isBun(ours, version))) await completeBun(join(ROOT, "node_modules/bun"));
+  if (!(await isBun(ours, version))) {
+    throw new SetupError(
+      `${ours} is not Bun ${version} after the installation: remove node_modules and try again`,
+    );
+  }
+}
+
+/** npm brings Bun's executable by a post-install script, which newer releases only run when they are told to. */
+async function fetchBun(directory, version) {
+  writeFileSync(
+    join(directory, "package.json"),
+    JSON.stringify({ private: true, allowScripts: { bun: true } }),
+  );
+  const options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+  const { code, output } = await capture("npm", [
+    "install",
+    "--prefix",
+    directory,
+    ...options,
+    `bun@${version}`,
+  ]);
+  if (code !== 0) throw new SetupError(`npm could not install bun@${version}:\n${output.trim()}`);
+  const bun = join(directory, "node_modules/.bin/bun");
+  if (!(await isBun(bun, version))) await completeBun(join(directory, "node_modules/bun"));
+  return bun;
+}
+
+/** The post-install script, in case that nobody ran it. */
+async function completeBun(packageDirectory) {
+  const { code, output } = await capture(process.execPath, ["install.js"], { cwd: packageDirectory });
+  if (code !== 0) throw new SetupError(`Bun's post-install script failed:\n${output.trim()}`);
+}
+
+async function isBun(file, version) {
+  return existsSync(file) && (await capture(file, ["--version"])).output.trim() === version;
+}
+
+async function bunInstall(bun) {
+  const { code, output } = await capture(bun, ["install", "--frozen-lockfile"], { cwd: ROOT });
+  if (code !== 0) throw new SetupError(`installing the dependencies failed:\n${output.trim()}`);
+}
+
+// Steps ----------------------------------------------------------------------------------------------------------
+
+async function runSteps(steps, summary) {
+  let passed = 0;
+  let failed = 0;
+  let exitCode = 0;
+  for (const step of steps) {
+    const started = performance.now();
+    if (!step.quiet) say(step.name);
+    const { code, counts } = await runStep(step);
+    passed += counts?.passed ?? (code === 0 ? 1 : 0);
+    failed += counts?.failed || (code === 0 ? 0 : 1);
+    if (code !== 0) {
+      if (!step.quiet) say(`${step.name}: failed with exit code ${code} after ${seconds(started)}`);
+      exitCode = code;
+      break;
+    }
+    if (!step.quiet) say(`${step.name}: done in ${seconds(started)}`);
+  }
+  if (summary) process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return exitCode;
+}
+
+async function runStep(step) {
+  const [program, ...args] = step.argv;
+  const env = { ...process.env, PATH: `${BIN}:${process.env.PATH}` };
+  if (!step.countsTests) return await run(join(BIN, program), args, { cwd: ROOT, env, stdio: "inherit" });
+  if (process.stderr.isTTY) env.FORCE_COLOR = "1";
+  let tail = "";
+  const result = await run(
+    join(BIN, program),
+    args,
+    { cwd: ROOT, env, stdio: ["inherit", "inherit", "pipe"] },
+    (chunk) => {
+      process.stderr.write(chunk);
+      tail = (tail + chunk.toString()).slice(-4096);
+    },
+  );
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: colours are made of them
+  const plain = tail.replace(/\u001b\[[0-9;]*m/g, "");
+  const count = (word) => /^ *(\d+) X$/m.exec(plain.replaceAll(word, "X"))?.[1];
+  const counts = { passed: Number(count("pass") ?? 0), failed: Number(count("fail") ?? 0) };
+  return { ...result, counts };
+}
+
+// Processes ------------------------------------------------------------------------------------------------------
+
+/** The first signal that told this process to end. */
+const interruption = { signal: undefined };
+
+/**
+ * Runs a program to its end. Ctrl-C reaches it by itself, other signals are passed on: it cleans up after itself, then
+ * we do, and then we end.
+ */
+function run(program, args, options, onErrorOutput) {
+  if (interruption.signal !== undefined) throw new SetupError("interrupted");
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, options);
+    const onSignal = (signal) => {
+      interruption.signal ??= signal;
+      if (signal !== "SIGINT") child.kill(signal);
+    };
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+    for (const signal of signals) process.on(signal, onSignal);
+    const settle = (settled, value) => {
+      for (const signal of signals) process.off(signal, onSignal);
+      settled(value);
+    };
+    child.stderr?.on("data", onErrorOutput);
+    child.on("error", (error) =>
+      settle(reject, new SetupError(`${program} could not be started: ${error.message}`)),
+    );
+    child.on("close", (code, signal) => settle(resolve, { code: code ?? 128 + constants.signals[signal] }));
+  });
+}
+
+/** Runs a program and keeps the end of what it prints. */
+async function capture(program, args, options = {}) {
+  let output = "";
+  const collect = (chunk) => {
+    output = (output + chunk).slice(-65536);
+  };
+  // Both outputs into one, in their order.
+  const shell = ["-c", 'exec "$0" "$@" >&2', program, ...args];
+  const { code } = await run("sh", shell, { ...options, stdio: ["ignore", "ignore", "pipe"] }, collect);
+  return { code, output };
+}
+
+function say(line) {
+  process.stdout.write(`setup: ${line}\n`);
+}
+
+function seconds(started) {
+  return `${((performance.now() - started) / 1000).toFixed(1)} s`;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  if (interruption.signal === undefined) process.stderr.write(`setup: ${error.message}\n`);
+  process.exitCode = 1;
+}
+if (interruption.signal !== undefined) process.exitCode = 128 + constants.signals[interruption.signal];
