@@ -11,6 +11,7 @@ import { type Listening, realHttpListener, type TlsServerOptions } from "../src/
 import { AGENT_VERSION } from "../src/version.ts";
 import { selfSigned } from "./support/certificate.ts";
 import type { RecordedSystem } from "./support/recorded-system.ts";
+import { thrower } from "./support/rejection.ts";
 import { loopbackOptions, testMachine, testManager } from "./support/test-machine.ts";
 
 const UUID = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
@@ -186,7 +187,7 @@ describe("an agent with an Ironic", () => {
       command_name: "get_deploy_steps",
       command_status: "SUCCEEDED",
     });
-    await expect(fetch(`${callback_url}/v1/status`)).rejects.toThrow();
+    expect(await thrower(fetch(`${callback_url}/v1/status`))).toThrow();
 
     running.agent.stop();
     expect(await running.ended).toBe(0);

@@ -32,6 +32,7 @@ const UPDATE = ["update", "--error-on=any"];
 /** Tools that tests run for real, on files and loop devices. */
 const TEST_PACKAGES = [
   "ca-certificates",
+  "cpio",
   "dosfstools",
   "e2fsprogs",
   "gdisk",
@@ -41,6 +42,9 @@ const TEST_PACKAGES = [
   "mtools",
   "openssl",
   "parted",
+  "procps",
+  "python3",
+  "qemu-system-x86",
   "qemu-utils",
   "udev",
 ];
@@ -70,10 +74,24 @@ const DEMO_PACKAGES = [
   "socat",
 ];
 
-/** Every mode: the Debian packages it needs and the steps it runs. A step's arguments begin with a program in BIN. */
+/** The real Ironic, the BMC that it talks to, and the tools that make disks with an earlier life. */
+const IRONIC_PACKAGES = [
+  ...DEMO_PACKAGES,
+  "ipmitool",
+  "ironic-api",
+  "ironic-conductor",
+  "lvm2",
+  "mdadm",
+  "openipmi",
+];
+
+/**
+ * Every mode: the Debian packages it needs and the steps it runs, by its arguments. A step's own arguments begin with a
+ * program in BIN.
+ */
 const MODES = {
   test: {
-    packages: TEST_PACKAGES,
+    packages: () => TEST_PACKAGES,
     summary: true,
     steps: () => [
       { name: "type check", argv: ["tsc", "--noEmit"] },
@@ -84,7 +102,7 @@ const MODES = {
     ],
   },
   bench: {
-    packages: BENCH_PACKAGES,
+    packages: () => BENCH_PACKAGES,
     summary: false,
     steps: (args) => [
       { name: "build", argv: ["bun", "run", "build.ts"] },
@@ -92,10 +110,17 @@ const MODES = {
     ],
   },
   demo: {
-    packages: DEMO_PACKAGES,
+    packages: (args) => (args.includes("--ironic") ? IRONIC_PACKAGES : DEMO_PACKAGES),
     summary: false,
     // The demo builds the agent itself, as its first phase.
     steps: (args) => [{ name: "demo", argv: ["bun", "run", "test/demo/main.ts", ...args], quiet: true }],
+  },
+  "test:ironic": {
+    packages: () => IRONIC_PACKAGES,
+    summary: false,
+    steps: (args) => [
+      { name: "scenarios", argv: ["bun", "run", "test/ironic/main.ts", ...args], quiet: true },
+    ],
   },
 };
 
@@ -111,7 +136,7 @@ async function main([modeName, ...args]) {
     throw new SetupError(`Node.js 20 or newer is needed, this is ${process.versions.node}`);
   }
   if (process.getuid?.() !== 0) throw new SetupError("root is needed: run it as root");
-  await installPackages(mode.packages);
+  await installPackages(mode.packages(args));
   await installDependencies();
   return await runSteps(mode.steps(args), mode.summary);
 }

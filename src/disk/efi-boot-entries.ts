@@ -29,14 +29,20 @@ const NVRAM_TIMEOUT = 120;
 const RECORD =
   /^Boot([0-9a-f]{4})(\*?)\s+(.*?)\s+((?:BBS|HD|FvFile|FvVol|PciRoot|VenMsg|VenHw|UsbClass)\(.*)$/i;
 
-/** The entries of `efibootmgr -v`, in its order. Lines of other kinds, and records with an unknown path, are left out. */
+/**
+ * The entries of `efibootmgr -v`, in its order. Lines of other kinds, and records with an unknown path, are left out. On some
+ * machines the output is UTF-16, of which the zero bytes are all that is in the way here.
+ */
 export function parseEfiBootEntries(output: string): EfiBootEntry[] {
-  return output.split(/\r?\n/).flatMap((line) => {
-    const match = RECORD.exec(line);
-    if (match === null) return [];
-    const [, number = "", star = "", label = "", path = ""] = match;
-    return [{ number: number.toUpperCase(), active: star === "*", label, path: path.trimEnd() }];
-  });
+  return output
+    .replaceAll("\0", "")
+    .split(/\r?\n/)
+    .flatMap((line) => {
+      const match = RECORD.exec(line);
+      if (match === null) return [];
+      const [, number = "", star = "", label = "", path = ""] = match;
+      return [{ number: number.toUpperCase(), active: star === "*", label, path: path.trimEnd() }];
+    });
 }
 
 /** False when efibootmgr is not installed. @throws ProgramFailedError when it is, and the firmware gives no access. */

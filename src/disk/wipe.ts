@@ -20,6 +20,7 @@ export async function wipeDiskMetadata(system: System, disk: string, signal: Abo
     const name = (await kernelName(system, disk)) ?? "";
     const partitions = (await partitionsOf(system, name)).map((partition) => partition.name);
     for (const part of [...partitions, name]) await releaseHolders(system, part, signal);
+    await requireFree(system, disk);
     for (const partition of partitions) await wipeSignatures(system, devicePath(partition), signal);
     await wipeSignatures(system, disk, signal);
     await zeroTables(system, disk);
@@ -32,6 +33,11 @@ export async function wipeDiskMetadata(system: System, disk: string, signal: Abo
       cause: error,
     });
   }
+}
+
+/** The kernel gives a device in use to nobody else; wipefs, which is told to force, would not notice. */
+async function requireFree(system: System, disk: string): Promise<void> {
+  await using _free = await system.blockDevices.open(disk, "write-exclusive");
 }
 
 /** Removes every file system, RAID and volume signature that libblkid knows. */

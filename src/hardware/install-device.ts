@@ -7,7 +7,7 @@ import { DeviceNotFound } from "../errors.ts";
 import { isJsonObject, type JsonObject, member } from "../json.ts";
 import type { Logger } from "../system/log.ts";
 import type { BlockDevice } from "./manager.ts";
-import { findDevicesByHints, RootDeviceHintError } from "./root-device-hints.ts";
+import { findDevicesByHints, hintedValues, RootDeviceHintError } from "./root-device-hints.ts";
 
 /** Bytes: 4 GiB, the least a disk must have to be chosen without hints. */
 const MINIMUM_SIZE = 4 * 2 ** 30;
@@ -53,7 +53,7 @@ export function chooseInstallDevice(
       ? `: without root device hints a disk of at least ${MINIMUM_SIZE} bytes is needed`
       : ` using these hints ${JSON.stringify(hints)}`;
   throw new DeviceNotFound(
-    `No suitable device was found for deployment${wanted}. ${describeDisks(offered, withheld)}`,
+    `No suitable device was found for deployment${wanted}. ${describeDisks(offered, withheld, hints ?? {})}`,
   );
 }
 
@@ -75,8 +75,15 @@ function firstMatching(disks: readonly BlockDevice[], hints: JsonObject): BlockD
   }
 }
 
-function describeDisks(offered: readonly BlockDevice[], withheld: ReadonlyMap<string, string>): string {
-  const seen = offered.map(({ name, size }) => `${name} (${size} bytes)`);
+function describeDisks(
+  offered: readonly BlockDevice[],
+  withheld: ReadonlyMap<string, string>,
+  hints: JsonObject,
+): string {
+  const seen = offered.map((device) => {
+    const facts = [`${device.size} bytes`, ...hintedValues(device, hints)];
+    return `${device.name} (${facts.join(", ")})`;
+  });
   const kept = [...withheld].map(([name, reason]) => `${name} (not offered: ${reason})`);
   return seen.length + kept.length === 0
     ? "The machine shows no disk: check the controller's driver and the cabling"

@@ -46,6 +46,17 @@ export function findDevicesByHints(devices: readonly BlockDevice[], hints: JsonO
   return devices.filter((device) => matchers.every((matches) => matches(device)));
 }
 
+/** What a device has for each hint, beside name and size, for a person who has to mend the hints: `serial S1`. */
+export function hintedValues(device: BlockDevice, hints: JsonObject): string[] {
+  return Object.keys(hints).flatMap((hint) => {
+    if (hint === "rotational") return [`rotational ${device.rotational}`];
+    const valuesOf = hint === "name" ? undefined : TEXT_HINTS[hint];
+    if (valuesOf === undefined) return [];
+    const known = valuesOf(device).filter((value) => value !== null);
+    return [`${hint} ${known.length > 0 ? known.join(" or ") : "none"}`];
+  });
+}
+
 function parseHints(hints: JsonObject): Matcher[] {
   const unknown = Object.keys(hints).filter((name) => !VALID_HINTS.includes(name));
   if (unknown.length > 0) {

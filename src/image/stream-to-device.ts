@@ -106,6 +106,9 @@ class DeviceStream {
   }
 
   async #take(chunk: Uint8Array): Promise<void> {
+    // Piece by piece as they come, while the connection brings the next and the device takes the last: hashing whole
+    // buffers would let the connection run dry, which keeps no more than a few pieces in store.
+    this.#options.hasher?.update(chunk);
     let taken = 0;
     while (taken < chunk.length) {
       const part = chunk.subarray(taken, taken + BUFFER_BYTES - this.#filled);
@@ -116,9 +119,9 @@ class DeviceStream {
     }
   }
 
-  /** Starts writing the current buffer, hashes it while the device works, and makes the next one current. */
+  /** Starts writing the current buffer and makes the next one current. */
   async #flushBuffer(): Promise<void> {
-    const { hasher, meter } = this.#options;
+    const { meter } = this.#options;
     const bytes = this.#current.subarray(0, this.#filled);
     const end = this.#offset + bytes.length;
     if (end > this.#device.size) throw tooLarge(this.#device, `has more than ${this.#device.size} bytes`);
@@ -128,7 +131,6 @@ class DeviceStream {
       // Its error is met where it is awaited; until then it must not count as unhandled.
       this.#writing.catch(() => undefined);
     }
-    hasher?.update(bytes);
     meter.update(this.#offset);
     this.#current = this.#ring[this.#next] ?? this.#head;
     this.#next = (this.#next + 1) % BUFFERS;

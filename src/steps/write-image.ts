@@ -18,6 +18,7 @@ import { type GetSettings, shownUrl } from "../image/http-get.ts";
 import { type DownloadPlan, downloadBytes } from "../image/http-source.ts";
 import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.ts";
 import { cacheAndWriteImage, streamImage, type TransferOptions } from "../image/image-transfer.ts";
+import { wipeEnds } from "../image/stream-to-device.ts";
 import type { Json } from "../json.ts";
 import { environmentProxies } from "../system/proxy.ts";
 import type { Step, StepContext } from "./step.ts";
@@ -56,9 +57,7 @@ export async function writeImage(
   const checksum = await findChecksum(context, image, plan);
   const configDriveContent = await loadConfigDrive(context, image, plan, configDrive);
   await transfer(context, image, disk, plan, checksum);
-  const rootUuid = await takeOver(context, image, disk);
-  if (configDriveContent !== null)
-    await writeConfigDrive(system, { disk, nodeUuid: image.nodeUuid }, configDriveContent, rescan(context));
+  const rootUuid = await finish(context, image, disk, configDriveContent);
   deployment.written({ "root uuid": rootUuid });
   return `image (${image.id}) written to device ${disk} root_uuid=${rootUuid}`;
 }
@@ -180,6 +179,35 @@ async function transfer(
   };
   const streams = image.streamRawImages && (image.diskFormat === "raw" || image.diskFormat === "gpt");
   await (streams ? streamImage : cacheAndWriteImage)(system, disk, options);
+}
+
+/** What is left to do once the image is on the disk. A system that would come up without its config drive must not come up. */
+async function finish(
+  context: WriteImageContext,
+  image: ImageInfo,
+  disk: string,
+  configDrive: Uint8Array | null,
+): Promise<string> {
+  const { system } = context;
+  try {
+    const rootUuid = await takeOver(context, image, disk);
+    const target = { disk, nodeUuid: image.nodeUuid };
+    if (configDrive !== null) await writeConfigDrive(system, target, configDrive, rescan(context));
+    return rootUuid;
+  } catch (error) {
+    await wipeDisk(system, disk);
+    throw error;
+  }
+}
+
+/** Never fails: it follows a failure that must not be hidden. */
+async function wipeDisk(system: WriteImageContext["system"], disk: string): Promise<void> {
+  try {
+    await using device = await system.blockDevices.open(disk, "write-exclusive");
+    await wipeEnds(device);
+  } catch (error) {
+    system.log.error(`cannot wipe the start and the end of ${disk} after a failed deploy`, error);
+  }
 }
 
 /** Makes the kernel see the new partitions, checks that there are any, and puts the backup GPT where it belongs. */

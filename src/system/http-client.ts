@@ -128,12 +128,19 @@ class Deadline {
   }
 }
 
+/** The runtime's own words for these are advice for programmers. */
+const PLAIN_WORDS: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "nobody listens there, or a firewall refuses the connection",
+  ECONNRESET: "the other side closed the connection before its answer was complete",
+};
+
 function toHttpError(request: Pick<HttpRequest, "method" | "url">, error: unknown): Error {
   if (error instanceof HttpError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   if (cause.name === "AbortError") return cause;
   const code = errnoName(cause);
-  const text = cause.message.startsWith(code) ? cause.message : `${code}: ${cause.message}`;
+  const words = PLAIN_WORDS[code] ?? cause.message;
+  const text = words.startsWith(code) ? words : `${code}: ${words}`;
   const message = `${request.method} ${redactText(request.url)}: ${redactText(text)}`;
   return new HttpError(message, code, false, { cause });
 }

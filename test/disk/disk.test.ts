@@ -10,6 +10,7 @@ import { wipeDiskMetadata } from "../../src/disk/wipe.ts";
 import { DeploymentError } from "../../src/errors.ts";
 import { createSystem } from "../../src/system/real.ts";
 import { type LoopDevice, loopDevice } from "../support/loop-device.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const system = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
@@ -82,14 +83,14 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
   });
 
   testOnDisk("a damaged GPT and a blank disk are no table", async (disk) => {
-    await expect(tableOf(disk.path)).rejects.toThrow("no partition table");
+    expect(await thrower(tableOf(disk.path))).toThrow("no partition table");
     await tool("sgdisk", "-n", "1:1M:+10M", disk.path);
     const entry = await bytesAt(disk.path, 2 * sectorSize, 1);
     {
       await using device = await system.blockDevices.open(disk.path, "write-exclusive");
       await device.write(new Uint8Array([(entry[0] ?? 0) ^ 0xff]), 2 * sectorSize);
     }
-    await expect(tableOf(disk.path)).rejects.toThrow("checksum of the GPT entries");
+    expect(await thrower(tableOf(disk.path))).toThrow("checksum of the GPT entries");
   });
 
   testOnDisk("a GPT made for the other sector size is told as such", async (disk) => {
@@ -97,7 +98,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     await using foreign = await loopDevice(200 * MEBIBYTE, other);
     await tool("sgdisk", "-n", "1:1M:+10M", foreign.path);
     await tool("dd", `if=${foreign.backingFile}`, `of=${disk.path}`, "bs=1M", "conv=fsync");
-    await expect(tableOf(disk.path)).rejects.toThrow(`sector size of ${other} bytes`);
+    expect(await thrower(tableOf(disk.path))).toThrow(`sector size of ${other} bytes`);
   });
 
   testOnDisk("the backup GPT of an image made for a smaller disk moves to the end", async (disk) => {
@@ -120,7 +121,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     await tool("mkswap", `${disk.path}p2`);
     await wipeDiskMetadata(system, disk.path, signal);
     expect(await tool("wipefs", "--noheadings", disk.path)).toBe("");
-    await expect(tableOf(disk.path)).rejects.toBeInstanceOf(PartitionTableError);
+    expect(await rejection(tableOf(disk.path))).toBeInstanceOf(PartitionTableError);
     const edge = 20 * sectorSize;
     expect((await bytesAt(disk.path, disk.size - edge, edge)).equals(Buffer.alloc(edge))).toBe(true);
     // The partitions' signatures went too: a new table of the same shape brings nothing back to life.
@@ -192,9 +193,11 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     await tool("sgdisk", "-n", "1:1M:+10M", "-n", "2:20M:+10M", disk.path);
     await tool("partprobe", disk.path);
     for (const number of [1, 2]) await tool("mkfs.vfat", "-n", "CONFIG-2", `${disk.path}p${number}`);
-    await expect(
-      writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, await fatImage(), rescan),
-    ).rejects.toThrow(`${disk.path}p1 and ${disk.path}p2`);
+    expect(
+      await thrower(
+        writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, await fatImage(), rescan),
+      ),
+    ).toThrow(`${disk.path}p1 and ${disk.path}p2`);
   });
 });
 
@@ -217,10 +220,10 @@ describe("a config drive as it comes over the wire", () => {
     ["cut gzip", base64(gzipSync(Buffer.alloc(100_000)).subarray(0, 60)), "while decompressing"],
     ["a bomb", base64(gzipSync(Buffer.alloc(65 * MEBIBYTE))), "exceeds maximum limit of 64MiB"],
   ])("%s is an error that says so", async (_name, content, text) => {
-    await expect(decodeConfigDrive(content, { nodeUuid: "node", url: "http://host/cd" })).rejects.toThrow(
+    expect(await thrower(decodeConfigDrive(content, { nodeUuid: "node", url: "http://host/cd" }))).toThrow(
       text,
     );
-    await expect(decodeConfigDrive(content, { nodeUuid: "node", url: "http://host/cd" })).rejects.toThrow(
+    expect(await thrower(decodeConfigDrive(content, { nodeUuid: "node", url: "http://host/cd" }))).toThrow(
       'Downloaded from "http://host/cd"',
     );
   });

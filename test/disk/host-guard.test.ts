@@ -3,6 +3,7 @@ import { HostGuard } from "../../src/disk/host-guard.ts";
 import { DeviceNotFound, HostDiskError } from "../../src/errors.ts";
 import { createSystem } from "../../src/system/real.ts";
 import { type RecordedFile, recordedSystem } from "../support/recorded-system.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 /** A block device as sysfs shows it: `parent` for partitions; attributes are files relative to its directory. */
 type Device = { number: string; parent?: string; slaves?: string[]; backingFile?: string };
@@ -230,12 +231,12 @@ describe("assertMayDestroy", () => {
     const system = machine(SDA, [DISK_ROOT]);
     await guard(system, true).assertMayDestroy("/dev/sdb");
     for (const device of ["/dev/sda", "/dev/sda1"])
-      await expect(guard(system, true).assertMayDestroy(device)).rejects.toBeInstanceOf(HostDiskError);
+      expect(await rejection(guard(system, true).assertMayDestroy(device))).toBeInstanceOf(HostDiskError);
   });
 
   test("a link to a device is followed", async () => {
     const system = machine(SDA, [DISK_ROOT], { "/dev/disk/by-id/x": { link: "../../sda" } });
-    await expect(guard(system, true).assertMayDestroy("/dev/disk/by-id/x")).rejects.toThrow(
+    expect(await thrower(guard(system, true).assertMayDestroy("/dev/disk/by-id/x"))).toThrow(
       "/dev/sda1 is mounted on /",
     );
   });
@@ -245,7 +246,7 @@ describe("assertMayDestroy", () => {
       RAM_ROOT,
       "8:1 / /mnt rw - ext4 /dev/sda1 rw",
     ]);
-    await expect(guard(system).assertMayDestroy("/dev/md0")).rejects.toThrow(
+    expect(await thrower(guard(system).assertMayDestroy("/dev/md0"))).toThrow(
       "/dev/sda1 is in use by the running system",
     );
   });
@@ -263,7 +264,7 @@ describe("assertMayDestroy", () => {
       "/etc/passwd": "root",
     });
     for (const path of ["/dev/null", "/etc/passwd", "/dev/nothing"])
-      await expect(guard(system).assertMayDestroy(path)).rejects.toBeInstanceOf(DeviceNotFound);
+      expect(await rejection(guard(system).assertMayDestroy(path))).toBeInstanceOf(DeviceNotFound);
   });
 });
 
@@ -278,6 +279,6 @@ test("the disk under the root of the machine the tests run on is protected (read
     const real = new HostGuard(system, { allowHostDisks });
     expect(await real.inRamdisk()).toBe(false);
     expect((await real.protectedDisks()).get(device)).toContain("is mounted on");
-    await expect(real.assertMayDestroy(device)).rejects.toBeInstanceOf(HostDiskError);
+    expect(await rejection(real.assertMayDestroy(device))).toBeInstanceOf(HostDiskError);
   }
 });

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Json } from "../../src/json.ts";
+import { rejection } from "../support/rejection.ts";
 import { fixture, step } from "./fixture.ts";
 
 describe("flow.start_flow", () => {
@@ -56,9 +57,9 @@ describe("flow.start_flow", () => {
     [{ flow: [{ nodot: {} }] }, "Command name must be of the form <extension>.<name>"],
   ] as const)("%j is refused before anything runs", async (params, details) => {
     const { registry } = await fixture();
-    await expect(
-      registry.execute("flow.start_flow", structuredClone(params) as never),
-    ).rejects.toHaveProperty("details", details);
+    expect(
+      await rejection(registry.execute("flow.start_flow", structuredClone(params) as never)),
+    ).toHaveProperty("details", details);
     expect(registry.results()).toEqual([]);
   });
 

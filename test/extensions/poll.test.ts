@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { Inventory } from "../../src/hardware/manager.ts";
+import { rejection } from "../support/rejection.ts";
 import { fixture } from "./fixture.ts";
 
 describe("poll", () => {
@@ -27,7 +28,7 @@ describe("poll", () => {
 
   test("set_node_info is refused unless standalone, and not recorded", async () => {
     const { registry, applied } = await fixture({ config: { standalone: false } });
-    await expect(registry.execute("poll.set_node_info", { node_info: {} })).rejects.toMatchObject({
+    expect(await rejection(registry.execute("poll.set_node_info", { node_info: {} }))).toMatchObject({
       type: "InvalidCommandError",
       details: "Node lookup data can only be set when the Ironic Python Agent is running in standalone mode.",
     });

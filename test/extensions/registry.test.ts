@@ -7,6 +7,7 @@ import {
 } from "../../src/errors.ts";
 import type { AsyncCommandEnded } from "../../src/extensions/registry.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 import { fixture } from "./fixture.ts";
 
 describe("which commands there are", () => {
@@ -30,7 +31,7 @@ describe("which commands there are", () => {
 
   test("a missing parameter is refused before anything starts, an unknown one ignored with a warning", async () => {
     const { registry, system } = await fixture();
-    await expect(registry.execute("test.echo", {})).rejects.toBeInstanceOf(InvalidCommandParamsError);
+    expect(await rejection(registry.execute("test.echo", {}))).toBeInstanceOf(InvalidCommandParamsError);
     expect(registry.results()).toEqual([]);
     const result = await registry.execute("test.echo_sync", { value: 1, self: 1, command_name: "x" });
     expect(result.command_result).toBe(1);
@@ -130,7 +131,7 @@ describe("the life of a command", () => {
   test("an unknown id", async () => {
     const { registry } = await fixture();
     expect(() => registry.get("x")).toThrow("Command Result with id x not found.");
-    await expect(registry.wait("x")).rejects.toBeInstanceOf(RequestedObjectNotFoundError);
+    expect(await rejection(registry.wait("x"))).toBeInstanceOf(RequestedObjectNotFoundError);
   });
 });
 
@@ -143,7 +144,7 @@ describe("one command at a time", () => {
       expect(refusal).toBeInstanceOf(AgentIsBusy);
       expect(String(refusal)).toBe("Agent is busy: executing command hold");
     }
-    await expect(registry.execute("nodot", {})).rejects.toBeInstanceOf(InvalidCommandError);
+    expect(await rejection(registry.execute("nodot", {}))).toBeInstanceOf(InvalidCommandError);
     expect(registry.results()).toEqual([first]);
     gate.open();
     await registry.wait(first.id);
@@ -242,7 +243,7 @@ describe("stopping", () => {
       command_status: "FAILED",
       command_error: { details: "aborted because the agent is shutting down" },
     });
-    await expect(registry.execute("test.echo_sync", { value: 1 })).rejects.toThrow(
+    expect(await thrower(registry.execute("test.echo_sync", { value: 1 }))).toThrow(
       "the agent is shutting down",
     );
   });

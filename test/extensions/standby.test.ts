@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { JsonObject } from "../../src/json.ts";
+import { rejection } from "../support/rejection.ts";
 import { fixture } from "./fixture.ts";
 
 const DIGEST = "d".repeat(64);
@@ -20,7 +21,7 @@ describe("standby.prepare_image", () => {
     ],
   ] as [JsonObject, string][])("%j is refused and not recorded", async (params, details) => {
     const { registry } = await fixture();
-    await expect(registry.execute("standby.prepare_image", params)).rejects.toMatchObject({
+    expect(await rejection(registry.execute("standby.prepare_image", params))).toMatchObject({
       type: "InvalidCommandParamsError",
       code: 400,
       details,
@@ -103,7 +104,7 @@ describe("image.install_bootloader", () => {
     ],
   ] as [JsonObject, string][])("%j is refused", async (params, details) => {
     const { registry } = await fixture();
-    await expect(registry.execute("image.install_bootloader", params)).rejects.toHaveProperty(
+    expect(await rejection(registry.execute("image.install_bootloader", params))).toHaveProperty(
       "details",
       details,
     );

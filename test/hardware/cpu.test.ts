@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { parseCpuInfoFlags, parseLscpu, readCpu } from "../../src/hardware/cpu.ts";
 import { ProgramMissingError } from "../../src/system/programs.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
+import { rejection } from "../support/rejection.ts";
 import { loadMachine } from "./recording/recording.ts";
 
 test("the recorded machines have the processors QEMU gave them", async () => {
@@ -88,5 +89,5 @@ describe("flags that lscpu does not tell", () => {
 });
 
 test("without lscpu there is no CPU", async () => {
-  await expect(readCpu(recordedSystem())).rejects.toBeInstanceOf(ProgramMissingError);
+  expect(await rejection(readCpu(recordedSystem()))).toBeInstanceOf(ProgramMissingError);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { HostDiskError } from "../../src/errors.ts";
 import { ProgramFailedError } from "../../src/system/programs.ts";
+import { rejection } from "../support/rejection.ts";
 import { loadMachine } from "./recording/recording.ts";
 import { managersOn, RAMDISK_FILES } from "./support.ts";
 
@@ -171,7 +172,7 @@ describe("the clean step", () => {
       { allow_host_disks: true, disk_wait_attempts: 0 },
     );
     await managers.load();
-    await expect(managers.executeStep("clean", "erase_devices_metadata", call)).rejects.toBeInstanceOf(
+    expect(await rejection(managers.executeStep("clean", "erase_devices_metadata", call))).toBeInstanceOf(
       HostDiskError,
     );
   });

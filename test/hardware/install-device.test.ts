@@ -54,6 +54,9 @@ describe("with hints", () => {
 
   test("no match and wrong hints are the same error, with the hints", async () => {
     expect(await details(() => choose(disks, { serial: "S2" }))).toContain('{"serial":"S2"}');
+    expect(await details(() => choose(disks, { serial: "S2", rotational: true, size: 1 }))).toContain(
+      "/dev/sdb (10737418240 bytes, serial S1, rotational false)",
+    );
     const unknown = await details(() => choose(disks, { colour: "red" }));
     expect(unknown).toContain('{"colour":"red"}');
     expect(unknown).toContain("valid hints are: size, rotational, name");

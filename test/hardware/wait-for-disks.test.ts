@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { BlockDeviceError, DeviceNotFound } from "../../src/errors.ts";
 import { waitForDisks } from "../../src/hardware/wait-for-disks.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
+import { thrower } from "../support/rejection.ts";
 
 /** Waits for a disk that appears at attempt `appears` (0: never). */
 async function wait(appears: number, attempts: number) {
@@ -37,7 +38,7 @@ test("other errors are not waited away", async () => {
   const find = async () => {
     throw new BlockDeviceError("lsblk printed no JSON");
   };
-  await expect(waitForDisks({ find, attempts: 10, delay: 3, clock, log })).rejects.toThrow(
+  expect(await thrower(waitForDisks({ find, attempts: 10, delay: 3, clock, log }))).toThrow(
     "lsblk printed no JSON",
   );
 });

@@ -1,6 +1,6 @@
 // Real images made by qemu-img, sgdisk and mkisofs; hostile ones made by changing single bytes of those.
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
@@ -8,6 +8,9 @@ import { InvalidImage } from "../../src/errors.ts";
 import { type FormatPolicy, inspectImage, matchingFormats } from "../../src/image/format.ts";
 import type { FileSource } from "../../src/system/files.ts";
 import { realFiles } from "../../src/system/files.ts";
+
+// Tens of thousands of fuzzed headers, on a machine that may be busy.
+setDefaultTimeout(60_000);
 
 let directory = "";
 
@@ -99,18 +102,7 @@ describe("qcow2", () => {
       () => created("qcow2", "-o", "extended_l2=on,cluster_size=128k"),
       "it needs features this agent does not know (0x10)",
     ],
-    [
-      "LUKS encryption",
-      () =>
-        created(
-          "qcow2",
-          "--object",
-          "secret,id=s,data=x",
-          "-o",
-          "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10",
-        ),
-      "it is encrypted",
-    ],
+    ["encryption", async () => patched(await created("qcow2"), 32, 2), "it is encrypted"],
     [
       "an unknown feature",
       async () => patched(await created("qcow2"), 72, 1n << 63n),
@@ -220,12 +212,16 @@ describe("raw and partitioned images", () => {
 });
 
 describe("what is recognised so that it does not pass as raw", () => {
-  test.each(["vmdk", "vdi", "vhdx", "qed", "luks"])("%s", async (format) => {
-    const options =
-      format === "luks" ? ["--object", "secret,id=s,data=x", "-o", "key-secret=s,iter-time=10"] : [];
-    expect(await verdict(await created(format, ...options))).toBe(
+  test.each(["vmdk", "vdi", "vhdx", "qed"])("%s", async (format) => {
+    expect(await verdict(await created(format))).toBe(
       `Security: Detected image format was ${format}, but only raw, gpt, qcow2 are allowed`,
     );
+  });
+
+  test("LUKS, by the magic of its header", async () => {
+    const image = Buffer.alloc(4096);
+    image.write("LUKS\xba\xbe\x00\x01aes", "latin1");
+    expect(await verdict(image)).toContain("format was luks");
   });
 
   test("VHD, dynamic and fixed", async () => {

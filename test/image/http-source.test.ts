@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import {
   ImageChecksumError,
   ImageDownloadError,
@@ -19,6 +19,9 @@ import {
   lyingRange,
   silence,
 } from "../support/fault-server.ts";
+
+// Some wait for a real second of silence, on a machine that may be busy.
+setDefaultTimeout(60_000);
 
 const CONTENT = Buffer.alloc(3 * 1024 * 1024 + 123, "The quick brown fox. ");
 const servers: FaultServer[] = [];

@@ -4,6 +4,7 @@ import { type DownloadPlan, downloadBytes } from "../../src/image/http-source.ts
 import type { TlsClientOptions } from "../../src/system/http-client.ts";
 import { createSystem } from "../../src/system/real.ts";
 import { selfSigned, type TestCertificate } from "../support/certificate.ts";
+import { rejection } from "../support/rejection.ts";
 
 const system = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
 let identity: TestCertificate;
@@ -65,7 +66,7 @@ test("a server nobody vouches for is refused, named, and accepted by cafile or i
 test("a client certificate is sent where one is asked for", async () => {
   const { url, stop } = serve(() => new Response("content"), client.cert);
   try {
-    await expect(get(url, { ...STRICT, ca: identity.cert })).rejects.toBeInstanceOf(ImageDownloadError);
+    expect(await rejection(get(url, { ...STRICT, ca: identity.cert }))).toBeInstanceOf(ImageDownloadError);
     const certificate = { cert: client.cert, key: client.key };
     expect(await get(url, { verify: true, ca: identity.cert, certificate })).toBe("content");
   } finally {

@@ -7,6 +7,7 @@ import type { Progress } from "../../src/progress.ts";
 import { FileError } from "../../src/system/files.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
+import { rejection } from "../support/rejection.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const GIBIBYTE = 1024 * MEBIBYTE;
@@ -100,7 +101,7 @@ test("a wrong digest refuses the file", async () => {
     `${directory.path}/i`,
     options(system, { verify }),
   );
-  await expect(work).rejects.toBeInstanceOf(ImageChecksumError);
+  expect(await rejection(work)).toBeInstanceOf(ImageChecksumError);
 });
 
 describe("room", () => {
@@ -154,7 +155,7 @@ describe("room", () => {
       `${directory.path}/i`,
       options(system),
     );
-    await expect(work).rejects.toBeInstanceOf(ImageDownloadOutOfSpaceError);
+    expect(await rejection(work)).toBeInstanceOf(ImageDownloadOutOfSpaceError);
     expect(sent).toBeLessThanOrEqual(72 * MEBIBYTE);
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { ImageWriteError } from "../../src/errors.ts";
 import { type ConvertOptions, convertToDevice, lastPercent } from "../../src/image/qemu-img.ts";
 import { type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
+import { rejection } from "../support/rejection.ts";
 
 const OPTIONS: ConvertOptions = {
   format: "qcow2",
@@ -48,7 +49,9 @@ describe("short memory", () => {
 
   test("three times at most", async () => {
     const system = machine({ exitCode: 1, stderr: "Cannot allocate memory" });
-    await expect(convertToDevice(system, "/i", "/dev/sda", OPTIONS)).rejects.toBeInstanceOf(ImageWriteError);
+    expect(await rejection(convertToDevice(system, "/i", "/dev/sda", OPTIONS))).toBeInstanceOf(
+      ImageWriteError,
+    );
     expect(system.calls.filter(([program]) => program === "prlimit")).toHaveLength(3);
   });
 });

@@ -5,6 +5,7 @@ import { Config } from "../../src/config/config.ts";
 import { LookupAgentIPError } from "../../src/errors.ts";
 import { callbackUrl, findAdvertisedHost, parseRouteSource } from "../../src/ironic/advertise-address.ts";
 import { type RecordedProgram, type Recording, recordedSystem } from "../support/recorded-system.ts";
+import { thrower } from "../support/rejection.ts";
 
 const V4 = { stdout: "192.0.2.1 dev c1 src 192.0.2.7 uid 0 \n    cache \n" };
 const V6 = { stdout: "2001:db8::1 from :: dev c1 proto kernel src 2001:db8::7 metric 256 pref medium\n" };
@@ -106,7 +107,7 @@ describe("the advertised address", () => {
       undefined,
       async () => null,
     );
-    await expect(host).rejects.toThrow("eth9");
+    expect(await thrower(host)).toThrow("eth9");
   });
 });
 

@@ -9,6 +9,7 @@ import { realHttpClient } from "../../src/system/http-client.ts";
 import { type Listening, realHttpListener, type TlsServerOptions } from "../../src/system/http-server.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 const servers: Listening[] = [];
 afterEach(async () => {
@@ -65,7 +66,7 @@ describe("requests", () => {
   test("end after http_request_timeout", async () => {
     const url = await serve(() => new Promise<Response>(() => {}));
     const api = await client({ api_url: url, http_request_timeout: 1 });
-    await expect(api.request(lookup)).rejects.toMatchObject({ timedOut: true });
+    expect(await rejection(api.request(lookup))).toMatchObject({ timedOut: true });
   });
 
   test("go through the environment's proxy, unless the host is exempt", async () => {
@@ -119,7 +120,7 @@ describe("version discovery", () => {
     ];
     const url = await serve(() => answers.shift()!());
     const api = await client({ api_url: url });
-    for (let i = 0; i < 4; i++) await expect(api.maximumMinor()).rejects.toThrow("asking");
+    for (let i = 0; i < 4; i++) expect(await thrower(api.maximumMinor())).toThrow("asking");
     expect(api.knownMinor).toBeNull();
     expect(await api.maximumMinor()).toBe(9);
     expect(await api.maximumMinor()).toBe(9);
@@ -144,26 +145,28 @@ describe("TLS", () => {
     const url = await serve(() => new Response("ok"), tls);
     const ok = async (values: Partial<OptionValues>) =>
       (await (await client({ api_url: url, ...values })).request(lookup)).body;
-    await expect(ok({})).rejects.toThrow();
+    expect(await thrower(ok({}))).toThrow();
     expect(await ok({ insecure: true })).toBe("ok");
     expect(await ok({ cafile: server.certFile })).toBe("ok");
 
     const strict = await serve(() => new Response("ok"), { ...tls, clientCa: person.cert });
     const known = { api_url: strict, cafile: server.certFile };
-    await expect((await client(known)).request(lookup)).rejects.toThrow();
+    expect(await thrower((await client(known)).request(lookup))).toThrow();
     const shown = await client({ ...known, certfile: person.certFile, keyfile: person.keyFile });
     expect((await shown.request(lookup)).body).toBe("ok");
 
     const old = await serve(() => new Response("ok"), { ...tls, maxVersion: "1.2" });
     expect(await ok({ api_url: old, insecure: true })).toBe("ok");
-    await expect(ok({ api_url: old, insecure: true, tls_min_version: "1.3" })).rejects.toThrow();
+    expect(await thrower(ok({ api_url: old, insecure: true, tls_min_version: "1.3" }))).toThrow();
   });
 
   test("a CA file that cannot be read is a configuration error with its name", async () => {
-    await expect(client({ api_url: "https://127.0.0.1:1", cafile: "/missing.pem" })).rejects.toMatchObject({
-      exitCode: 1,
-      message: expect.stringContaining("cafile"),
-    });
+    expect(await rejection(client({ api_url: "https://127.0.0.1:1", cafile: "/missing.pem" }))).toMatchObject(
+      {
+        exitCode: 1,
+        message: expect.stringContaining("cafile"),
+      },
+    );
   });
 });
 

@@ -9,6 +9,7 @@ import { realFiles } from "../../src/system/files.ts";
 import { realHttpListener } from "../../src/system/http-server.ts";
 import { selfSigned } from "../support/certificate.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
+import { rejection } from "../support/rejection.ts";
 
 const REACHABLE = { ironicMinor: 82, host: "127.0.0.1" };
 
@@ -113,7 +114,7 @@ describe("the operator's TLS", () => {
       [{ tls_cert_file: files.certFile }, "tls_key_file"],
       [{ tls_cert_file: "/missing.pem", tls_key_file: files.keyFile }, "/missing.pem"],
     ] as const)
-      await expect(choose({ listen_tls: true, ...values })).rejects.toMatchObject({
+      expect(await rejection(choose({ listen_tls: true, ...values }))).toMatchObject({
         exitCode: 1,
         message: expect.stringContaining(named),
       });

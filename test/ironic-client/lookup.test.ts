@@ -4,6 +4,7 @@ import { LookupNodeError } from "../../src/errors.ts";
 import { IronicApi } from "../../src/ironic/api-client.ts";
 import { lookUpNode } from "../../src/ironic/lookup.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
+import { thrower } from "../support/rejection.ts";
 import { type Answer, fakeIronic, fault } from "./fake-ironic.ts";
 
 const UUID = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
@@ -116,7 +117,7 @@ describe("the lookup", () => {
     const system = recordedSystem({ http: ironic.http });
     const api = await IronicApi.create(system, Config.of({ api_url: "http://ironic" }));
     const patience = { timeout: 300, interval: 1 };
-    await expect(lookUpNode(api!, { macs: [] }, patience, system, stop.signal)).rejects.toThrow(
+    expect(await thrower(lookUpNode(api!, { macs: [] }, patience, system, stop.signal))).toThrow(
       "told to stop",
     );
   });

@@ -6,6 +6,7 @@ import { createServer, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Json } from "../../src/json.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 import { AgentApiError, AgentClient, type AgentClientOptions, AgentConnectionError } from "./agent-client.ts";
 import { testCertificate } from "./certificate.ts";
 import { Node } from "./node.ts";
@@ -86,7 +87,7 @@ test.each([
   "a POST that breaks off and whose command %s is sent again, three times in all",
   async (_what, commands) => {
     reply = (method) => (method === "GET" ? { body: { commands } } : "broken");
-    await expect(client().executeStep("deploy", STEP)).rejects.toBeInstanceOf(AgentConnectionError);
+    expect(await rejection(client().executeStep("deploy", STEP))).toBeInstanceOf(AgentConnectionError);
     expect(seen.map((line) => line.split(" ")[0])).toEqual(["POST", "GET", "POST", "GET", "POST", "GET"]);
   },
 );
@@ -94,7 +95,7 @@ test.each([
 test("an agent that says nothing counts as not reached", async () => {
   reply = () => "silent";
   const refusal = client({ commandTimeout: 20, maxAttempts: 1 }).powerOff();
-  await expect(refusal).rejects.toBeInstanceOf(AgentConnectionError);
+  expect(await rejection(refusal)).toBeInstanceOf(AgentConnectionError);
 });
 
 test("an agent that is not there is an error without the token in it", async () => {
@@ -112,7 +113,7 @@ test("a closed conductor asks no more", async () => {
     closing.abort(new Error("closed"));
     return "broken";
   };
-  await expect(client({ signal: closing.signal }).powerOff()).rejects.toThrow("closed");
+  expect(await thrower(client({ signal: closing.signal }).powerOff())).toThrow("closed");
   expect(seen).toHaveLength(1);
 });
 
@@ -120,7 +121,7 @@ test("a certificate for another address is refused although it is the announced 
   const tls = await testCertificate("127.0.0.9");
   server.close();
   node.agent = { url: await listen(tls), version: "6.4.4", verifyCa: tls.cert };
-  await expect(client().commands()).rejects.toThrow(/ALTNAME/);
+  expect(await thrower(client().commands())).toThrow(/ALTNAME/);
   expect(seen).toEqual([]);
 });
 
@@ -128,16 +129,16 @@ test("the error type TypeError means an agent too old for the request", async ()
   reply = () => ({
     body: { command_status: "FAILED", command_error: { type: "TypeError", code: 500, message: "no" } },
   });
-  await expect(client().powerOff()).rejects.toBeInstanceOf(AgentApiError);
+  expect(await rejection(client().powerOff())).toBeInstanceOf(AgentApiError);
 });
 
 test("a refused GET fails for want of the list", async () => {
   reply = () => ({ status: 401, body: { faultcode: "Client", faultstring: "401 Unauthorized" } });
-  await expect(client().commands()).rejects.toThrow("'commands'");
+  expect(await thrower(client().commands())).toThrow("'commands'");
 });
 
 test.each(["<html>", "", "[1]"])("the answer %j is not the command API", async (text) => {
   reply = () => ({ text });
-  await expect(client().powerOff()).rejects.toThrow();
+  expect(await thrower(client().powerOff())).toThrow();
   expect(seen).toHaveLength(1);
 });

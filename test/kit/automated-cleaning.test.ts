@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import type { JsonObject } from "../../src/json.ts";
+import { thrower } from "../support/rejection.ts";
 import { Lab, UUID } from "./lab.ts";
 import { fault, succeeded } from "./scripted-agent.ts";
 
@@ -76,7 +77,9 @@ test("a failed step ends in clean failed and maintenance", async () => {
   await lab.heartbeat();
   lab.agent.finish({ command_status: "FAILED", command_error: { message: "m", details: "disk is frozen" } });
   await lab.heartbeat();
-  await expect(end).rejects.toThrow(`Clean step deploy.erase_devices failed on node ${UUID}. disk is frozen`);
+  expect(await thrower(end)).toThrow(
+    `Clean step deploy.erase_devices failed on node ${UUID}. disk is frozen`,
+  );
   expect(lab.node).toMatchObject({ provisionState: "clean failed", maintenance: true });
 });
 

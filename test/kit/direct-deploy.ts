@@ -108,7 +108,12 @@ export class DirectDeploy implements Operation {
     await this.#guarded("Failed to process the next deploy step", () => this.#processNextStep());
   }
 
+  /** A step that failed, or a time-out: the machine stays on with the agent in it, but its token is forgotten. */
   async fail(lastError: string): Promise<void> {
+    await this.#fail(lastError, { powerOff: false });
+  }
+
+  async #fail(lastError: string, { powerOff }: { powerOff: boolean }): Promise<void> {
     const { node, signal } = this.#task;
     // A conductor that is closed leaves node and machine as they are.
     if (signal.aborted) return this.#end.reject(new OperationFailed(lastError));
@@ -116,11 +121,12 @@ export class DirectDeploy implements Operation {
     node.lastError = lastError;
     this.#task.close();
     try {
-      // `[conductor]power_off_after_deploy_failure`, on by default.
-      await this.#task.powerOff();
+      // `[deploy]power_off_after_deploy_failure`, on by default, means only failures of the conductor's own.
+      if (powerOff) await this.#task.powerOff();
     } catch (error) {
       this.#task.warn(`Failed to power off after the failure: ${messageOf(error)}`);
     }
+    node.wipeAgent();
     this.#task.setState("deploy failed");
     this.#task.emit({ type: "failed", node: node.uuid, kind: "deploy", lastError });
     this.#end.reject(new OperationFailed(lastError));
@@ -173,7 +179,9 @@ export class DirectDeploy implements Operation {
         outcome = await run();
       } catch (error) {
         if (!(error instanceof AgentInProgressError)) {
-          return await this.fail(`Deploy step ${stepName(step)} failed: ${messageOf(error)}`);
+          // Ironic treats a boot loader that cannot be installed as a failure of its own.
+          const powerOff = step.step === "prepare_instance_boot";
+          return await this.#fail(`Deploy step ${stepName(step)} failed: ${messageOf(error)}`, { powerOff });
         }
         this.#retry = true;
         this.#task.emit({ type: "agent-busy", node: this.#task.node.uuid, command: error.command });
@@ -253,7 +261,7 @@ export class DirectDeploy implements Operation {
     try {
       return await body();
     } catch (error) {
-      await this.fail(`${context}. Error: ${messageOf(error)}`);
+      await this.#fail(`${context}. Error: ${messageOf(error)}`, { powerOff: true });
       return undefined;
     }
   }

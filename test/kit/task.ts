@@ -94,10 +94,11 @@ export class Task {
       "troubleshoot=0",
       "text",
       ...this.settings.kernelParameters,
-      `ipa-api-url=${this.#apiUrl}`,
       "ipa-debug=1",
+      `ipa-api-url=${this.#apiUrl}`,
       `ipa-global-request-id=req-${crypto.randomUUID()}`,
-      `BOOTIF=${this.node.ports[0]?.address.replaceAll(":", "-")}`,
+      `BOOTIF=${this.node.ports[0]?.address}`,
+      "initrd=deploy_ramdisk",
     ];
   }
 

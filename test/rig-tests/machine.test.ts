@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Machine, MachineError, type MachineOptions } from "../rig/machine.ts";
 import { qemuArguments } from "../rig/qemu.ts";
+import { thrower } from "../support/rejection.ts";
 
 const TIMEOUT = 60_000;
 
@@ -90,12 +91,12 @@ describe.skipIf(Bun.which("qemu-system-x86_64") === null)("a machine", () => {
       await machine.start({ disk: "BOOT" });
       const boots = async () => (await Bun.file(machine.consoleLog).text()).split("booted").length - 1;
       await machine.waitForConsole(/booted/, { timeout: TIMEOUT });
-      await expect(machine.start({ disk: true })).rejects.toThrow("is running already");
+      expect(await thrower(machine.start({ disk: true }))).toThrow("is running already");
       await machine.reset();
       while ((await boots()) < 2) await Bun.sleep(20);
       await machine.powerOff();
       expect(machine.running).toBe(false);
-      await expect(machine.reset()).rejects.toThrow("is not running");
+      expect(await thrower(machine.reset())).toThrow("is not running");
       const firstLog = machine.consoleLog;
       await machine.start({ disk: true });
       expect(machine.consoleLog).not.toBe(firstLog);
@@ -121,8 +122,8 @@ describe.skipIf(Bun.which("qemu-system-x86_64") === null)("a machine", () => {
       await using machine = await withSector("quiet\r\n", HALT);
       await machine.start({ disk: true });
       const signal = AbortSignal.abort(new Error("interrupted"));
-      await expect(machine.waitForConsole(/x/, { timeout: TIMEOUT, signal })).rejects.toThrow("interrupted");
-      await expect(machine.waitForExit(TIMEOUT, signal)).rejects.toThrow("interrupted");
+      expect(await thrower(machine.waitForConsole(/x/, { timeout: TIMEOUT, signal }))).toThrow("interrupted");
+      expect(await thrower(machine.waitForExit(TIMEOUT, signal))).toThrow("interrupted");
     },
     TIMEOUT,
   );
@@ -131,7 +132,7 @@ describe.skipIf(Bun.which("qemu-system-x86_64") === null)("a machine", () => {
     await using machine = await Machine.create(
       options(directory, { qemuArguments: ["-device", "no-such-thing"] }),
     );
-    await expect(machine.start({ disk: true })).rejects.toThrow(
+    expect(await thrower(machine.start({ disk: true }))).toThrow(
       "'no-such-thing' is not a valid device model name",
     );
   });
@@ -147,7 +148,7 @@ test("new disks are sparse files, and a disk without a size or a file is refused
     expect(length).toBe(size);
     expect(blocks).toBe(0);
     const without = options(directory, { disks: [{ bus: "sata", serial: "B" }] });
-    await expect(Machine.create(without)).rejects.toThrow("disk B of test");
+    expect(await thrower(Machine.create(without))).toThrow("disk B of test");
   } finally {
     await rm(directory, { recursive: true });
   }

@@ -61,7 +61,13 @@ export async function debianTree(options: TreeOptions): Promise<void> {
     {
       name: "mmdebstrap",
       // The kernel's package honours INITRD=No: who wants an initramfs makes a small one afterwards.
-      env: { INITRD: "No", LC_ALL: "C", DEBIAN_FRONTEND: "noninteractive" },
+      // Its temporary files are beside the tree, to go with it when it is killed.
+      env: {
+        INITRD: "No",
+        LC_ALL: "C",
+        DEBIAN_FRONTEND: "noninteractive",
+        TMPDIR: dirname(options.directory),
+      },
       logFile: options.logFile,
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     },

@@ -15,6 +15,7 @@ import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import { type RecordedFile, type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 const RAMDISK: Record<string, RecordedFile> = {
   "/proc/self/mountinfo": "1 1 0:2 / / rw - rootfs rootfs rw\n",
@@ -157,8 +158,8 @@ describe("refused before anything is written is", () => {
   test("everything, when one disk holds a shared file system", async () => {
     const { system, recorded, written } = machine(two, shared);
     const erased = eraseMetadata(context(system), two);
-    await expect(erased).rejects.toBeInstanceOf(ProtectedDeviceError);
-    await expect(erased).rejects.toThrow(/Red Hat Global File System 2 found on device \/dev\/sda/);
+    expect(await rejection(erased)).toBeInstanceOf(ProtectedDeviceError);
+    expect(await thrower(erased)).toThrow(/Red Hat Global File System 2 found on device \/dev\/sda/);
     expect([wiped(recorded), written]).toEqual([[], []]);
   });
 
@@ -170,7 +171,7 @@ describe("refused before anything is written is", () => {
     const node = (flag: boolean) => ({ driver_internal_info: { wipe_special_filesystems: flag } });
     await eraseMetadata(context(flagged.system, node(false)), two);
     expect(wiped(flagged.recorded)).toHaveLength(2);
-    await expect(eraseMetadata(context(machine(two, shared).system, node(true)), two)).rejects.toThrow(
+    expect(await thrower(eraseMetadata(context(machine(two, shared).system, node(true)), two))).toThrow(
       /gfs2|Global/,
     );
   });
@@ -178,7 +179,7 @@ describe("refused before anything is written is", () => {
   test("everything outside a ramdisk, and everything when one disk is mounted", async () => {
     const onDisk = "1 1 8:0 / / rw - ext4 /dev/sda rw\n";
     const host = machine(two, {}, { "/proc/self/mountinfo": onDisk });
-    await expect(eraseMetadata(context(host.system), ["/dev/sdb"])).rejects.toBeInstanceOf(HostDiskError);
+    expect(await rejection(eraseMetadata(context(host.system), ["/dev/sdb"]))).toBeInstanceOf(HostDiskError);
     const mounted = machine(
       two,
       {},
@@ -186,7 +187,7 @@ describe("refused before anything is written is", () => {
         "/proc/self/mountinfo": `${RAMDISK["/proc/self/mountinfo"]}2 1 8:0 / /mnt rw - ext4 /dev/sda rw\n`,
       },
     );
-    await expect(eraseMetadata(context(mounted.system), two)).rejects.toThrow(
+    expect(await thrower(eraseMetadata(context(mounted.system), two))).toThrow(
       /\/dev\/sda is mounted on \/mnt/,
     );
     expect([wiped(host.recorded), wiped(mounted.recorded)]).toEqual([[], []]);
@@ -220,8 +221,8 @@ describe("failures", () => {
       "wipefs --all /dev/sdb": { exitCode: 1, stderr: "probing failed" },
     });
     const erased = eraseMetadata(context(system), ["/dev/sda", "/dev/sdb", "/dev/sdc"]);
-    await expect(erased).rejects.toBeInstanceOf(BlockDeviceEraseError);
-    await expect(erased).rejects.toThrow(
+    expect(await rejection(erased)).toBeInstanceOf(BlockDeviceEraseError);
+    expect(await thrower(erased)).toThrow(
       /"\/dev\/sdc": .*input\/output error; "\/dev\/sdb": .*probing failed/,
     );
     expect(wiped(recorded)).toContain("/dev/sda");
@@ -238,8 +239,8 @@ describe("failures", () => {
     // As busybox prints it.
     const stuck = machine(["/dev/sda"], { fuser: { stdout: "123 456\n" } });
     const erased = eraseMetadata(context(stuck.system), ["/dev/sda"]);
-    await expect(erased).rejects.toBeInstanceOf(BlockDeviceError);
-    await expect(erased).rejects.toThrow(
+    expect(await rejection(erased)).toBeInstanceOf(BlockDeviceError);
+    expect(await thrower(erased)).toThrow(
       "/dev/sda is still in use after 20 attempts, 1 s apart: by the processes 123, 456",
     );
     expect(stuck.recorded.sleeps).toHaveLength(19);
@@ -254,7 +255,7 @@ describe("failures", () => {
     const broken = machine(["/dev/sda"], {
       fuser: { exitCode: 1, stderr: "Specified filename does not exist.\n" },
     });
-    await expect(eraseMetadata(context(broken.system), ["/dev/sda"])).rejects.toThrow(
+    expect(await thrower(eraseMetadata(context(broken.system), ["/dev/sda"]))).toThrow(
       /filename does not exist/,
     );
   });
@@ -267,9 +268,9 @@ describe("failures", () => {
         return { exitCode: 1 };
       },
     });
-    await expect(
-      eraseMetadata({ ...context(system), signal: abort.signal }, ["/dev/sda", "/dev/sdb"]),
-    ).rejects.toThrow("told to end");
+    expect(
+      await thrower(eraseMetadata({ ...context(system), signal: abort.signal }, ["/dev/sda", "/dev/sdb"])),
+    ).toThrow("told to end");
     expect(wiped(recorded)).toEqual(["/dev/sdb"]);
   });
 });

@@ -1,2 +1,707 @@
-// write_image from end to end: a real web server on loopback, real qemu-img and sgdisk, and loop devices as the machine's disks.
-// (being written)
+// write_image from end to end: a real web server on loopback, real qemu-img, sgdisk and parted, and loop devices as the
+// machine's disks. The host guard is on; the override for test machines makes loop devices fair game, and nothing else.
+
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createHash } from "node:crypto";
+import { mkdtemp, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { gzipSync } from "node:zlib";
+import { Config } from "../../src/config/config.ts";
+import type { OptionValues } from "../../src/config/options.ts";
+import {
+  DeploymentError,
+  DeviceNotFound,
+  HostDiskError,
+  ImageChecksumError,
+  ImageDownloadError,
+  ImageDownloadFatalError,
+  ImageDownloadOutOfSpaceError,
+  ImageWriteError,
+  InvalidCommandParamsError,
+  InvalidImage,
+  type RestError,
+} from "../../src/errors.ts";
+import type { Json, JsonObject } from "../../src/json.ts";
+import type { Progress } from "../../src/progress.ts";
+import { Deployment } from "../../src/steps/deployment.ts";
+import { type WriteImageContext, writeImage, writeImageStep } from "../../src/steps/write-image.ts";
+import { realBlockDevices } from "../../src/system/block-device.ts";
+import { createSystem } from "../../src/system/real.ts";
+import type { System } from "../../src/system/system.ts";
+import { type Answer, answer, faultServer, file, hangUp } from "../support/fault-server.ts";
+import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const DISK = 128 * MEBIBYTE;
+const IMAGE = 32 * MEBIBYTE;
+
+let directory = "";
+let gptImage: Buffer;
+let mbrImage: Buffer;
+
+beforeAll(async () => {
+  if (noLoopDevices !== null) console.warn(`write-image tests are skipped: ${noLoopDevices}`);
+  directory = await mkdtemp(`${tmpdir()}/write-image-`);
+  gptImage = await partitionedImage((path) =>
+    tool("sgdisk", "-n", "1:1M:+8M", "-t", "1:ef00", "-n", "2:10M:+20M", "-c", "2:root", path),
+  );
+  mbrImage = await partitionedImage((path) =>
+    tool("parted", "-s", path, "mklabel", "msdos", "mkpart", "primary", "ext4", "1MiB", "30MiB"),
+  );
+});
+
+afterAll(async () => {
+  await rm(directory, { recursive: true });
+});
+
+async function partitionedImage(partition: (path: string) => Promise<unknown>): Promise<Buffer> {
+  const path = `${directory}/raw`;
+  await rm(path, { force: true });
+  await writeFile(path, "");
+  await truncate(path, IMAGE);
+  await partition(path);
+  const bytes = await readFile(path);
+  // Content that differs everywhere and compresses somewhat; a hole of zeros stays in the middle.
+  for (let at = MEBIBYTE; at < 12 * MEBIBYTE; at += 64) bytes.writeUInt32LE((at * 2654435761) % 2 ** 32, at);
+  return bytes;
+}
+
+/** Puts an old system on a disk: a GPT at both ends, and something at places in between; the rest are holes. */
+async function installOldSystem(disk: string, size: number): Promise<void> {
+  const template = `${directory}/old-${size}`;
+  if (!(await Bun.file(template).exists())) {
+    const fresh = `${directory}/${crypto.randomUUID()}`;
+    await writeFile(fresh, "");
+    await truncate(fresh, size);
+    await tool("sgdisk", "-n", "1:1M:+20M", fresh);
+    await using device = await realBlockDevices.open(fresh, "write-exclusive");
+    for (const at of [MEBIBYTE, size / 2, size - 2 * MEBIBYTE])
+      await device.write(Buffer.alloc(MEBIBYTE, 0xa5), Math.floor(at));
+    await rename(fresh, template);
+  }
+  await tool("cp", "--sparse=always", template, disk);
+}
+
+/** The image as a file of another format, made by qemu-img. */
+async function converted(image: Uint8Array, ...options: string[]): Promise<Buffer> {
+  const name = `${directory}/${crypto.randomUUID()}`;
+  await writeFile(`${name}.raw`, image);
+  await tool("qemu-img", "convert", "-f", "raw", ...options, `${name}.raw`, `${name}.out`);
+  const bytes = await readFile(`${name}.out`);
+  await rm(`${name}.raw`);
+  await rm(`${name}.out`);
+  return bytes;
+}
+
+const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+type Machine = {
+  readonly disk: string;
+  readonly context: WriteImageContext;
+  readonly abort: AbortController;
+  readonly deployment: Deployment;
+  readonly reports: Progress[];
+  /** Programs that were run, in order. */
+  readonly programs: string[];
+  /** Directories that were made for the cached image. */
+  readonly directories: string[];
+  content(): Promise<Buffer>;
+};
+
+type MachineOptions = {
+  readonly size?: number;
+  readonly sectorSize?: 512 | 4096;
+  readonly config?: Partial<OptionValues>;
+  readonly onReport?: (progress: Progress, abort: AbortController) => void;
+  readonly change?: (system: System) => System;
+};
+
+/** Runs `work` on a machine with one disk, which still carries an old system. */
+async function withMachine(
+  options: MachineOptions,
+  work: (machine: Machine) => Promise<void>,
+): Promise<void> {
+  await using loop = await loopDevice(options.size ?? DISK, options.sectorSize ?? 512);
+  await installOldSystem(loop.backingFile, loop.size);
+  const real = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
+  const [programs, directories]: [string[], string[]] = [[], []];
+  const system: System = {
+    ...real,
+    run: (argv, runOptions) => {
+      programs.push(argv.find((word) => word === "qemu-img") ?? argv[0] ?? "");
+      return real.run(argv, runOptions);
+    },
+    files: {
+      ...real.files,
+      temporaryDirectory: async (prefix) => {
+        const made = await real.files.temporaryDirectory(prefix);
+        directories.push(made.path);
+        return made;
+      },
+    },
+  };
+  const abort = new AbortController();
+  const deployment = new Deployment();
+  deployment.written({ "root uuid": "of the deploy before" });
+  const reports: Progress[] = [];
+  const context: WriteImageContext = {
+    system: options.change?.(system) ?? system,
+    config: Config.of({
+      allow_host_disks: true,
+      image_download_connection_retries: 1,
+      image_download_connection_retry_interval: 0,
+      image_download_connection_timeout: 5,
+      ...options.config,
+    }),
+    node: {},
+    signal: abort.signal,
+    report: (progress) => {
+      reports.push(progress);
+      options.onReport?.(progress, abort);
+    },
+    installDevice: async () => loop.path,
+    deployment,
+  };
+  const content = async () => {
+    await tool("blockdev", "--flushbufs", loop.path);
+    return readFile(loop.backingFile);
+  };
+  await work({ disk: loop.path, context, abort, deployment, reports, programs, directories, content });
+  for (const made of directories) expect(await real.files.kind(made)).toBeNull();
+}
+
+/** Serves `script` and hands an image_info for it to `work`. */
+async function serving(
+  script: Answer[],
+  image: Uint8Array,
+  more: JsonObject,
+  work: (info: JsonObject, requests: readonly unknown[]) => Promise<void>,
+): Promise<void> {
+  await using server = await faultServer(...script);
+  const info = {
+    id: "image-id",
+    urls: [`${server.url}/image`],
+    os_hash_algo: "sha256",
+    os_hash_value: sha256(image),
+    node_uuid: "node-uuid",
+    ...more,
+  };
+  await work(info, server.requests);
+}
+
+const RAW = { disk_format: "raw", stream_raw_images: true };
+const QCOW2 = { disk_format: "qcow2" };
+
+async function failure(promise: Promise<unknown>): Promise<RestError> {
+  try {
+    await promise;
+  } catch (error) {
+    return error as RestError;
+  }
+  throw new Error("it succeeded");
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(Buffer.alloc(bytes.length));
+}
+
+/** The image is on the disk, sectors 0 and 1 aside, which the move of the backup GPT changes. */
+function expectImage(content: Buffer, image: Buffer): void {
+  expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
+}
+
+function onMachine(name: string, options: MachineOptions, work: (machine: Machine) => Promise<void>): void {
+  // Beside each other: sgdisk sleeps for a second in each of its calls.
+  test.concurrent.skipIf(noLoopDevices !== null)(name, () => withMachine(options, work), 60_000);
+}
+
+describe("an image gets onto the disk", () => {
+  onMachine(
+    "raw, streamed: GPT in order to the last sector",
+    {},
+    async ({ disk, context, deployment, content, reports, programs }) => {
+      await serving([file(gptImage)], gptImage, RAW, async (info) => {
+        expect(await writeImage(context, info, null)).toBe(
+          `image (image-id) written to device ${disk} root_uuid=0x00000000`,
+        );
+      });
+      expectImage(await content(), gptImage);
+      expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+      expect(deployment.partitionUuids).toEqual({ "root uuid": "0x00000000" });
+      expect(programs).not.toContain("qemu-img");
+      expect(reports.at(-1)).toMatchObject({ phase: "write", done: IMAGE, total: IMAGE, unit: "bytes" });
+    },
+  );
+
+  onMachine(
+    "MBR: the signature is the identifier, and of the old GPT nothing is left",
+    {},
+    async ({ disk, context, content }) => {
+      const signature = `0x${mbrImage.readUInt32LE(440).toString(16).padStart(8, "0")}`;
+      await serving([file(mbrImage)], mbrImage, RAW, async (info) => {
+        expect(await writeImage(context, info, null)).toEndWith(`root_uuid=${signature}`);
+      });
+      const bytes = await content();
+      expect(bytes.subarray(0, IMAGE).equals(mbrImage)).toBe(true);
+      expect(isZero(bytes.subarray(-33 * 512))).toBe(true);
+      expect(await tool("wipefs", "--noheadings", "--output", "TYPE", disk)).toBe("dos\n");
+    },
+  );
+
+  onMachine(
+    "a connection cut in the middle goes on, and the disk is right",
+    {},
+    async ({ context, content }) => {
+      await serving(
+        [file(gptImage, { cutAfter: 20_000_000 }), file(gptImage)],
+        gptImage,
+        RAW,
+        async (info, requests) => {
+          await writeImage(context, info, null);
+          expect(requests).toHaveLength(2);
+        },
+      );
+      expectImage(await content(), gptImage);
+    },
+  );
+
+  const variants: [string, string[]][] = [
+    ["version 2", ["-O", "qcow2", "-o", "compat=0.10"]],
+    ["version 3", ["-O", "qcow2"]],
+    ["zlib", ["-c", "-O", "qcow2"]],
+    ["zstd", ["-c", "-O", "qcow2", "-o", "compression_type=zstd"]],
+    ["clusters of 2 MiB", ["-O", "qcow2", "-o", "cluster_size=2M"]],
+  ];
+  for (const [name, options] of variants)
+    onMachine(`qcow2, ${name}`, {}, async ({ context, content, reports, programs }) => {
+      const image = await converted(gptImage, ...options);
+      await serving([file(image)], image, QCOW2, async (info) => {
+        await writeImage(context, info, null);
+      });
+      expectImage(await content(), gptImage);
+      expect(programs).toContain("qemu-img");
+      expect([...new Set(reports.map(({ phase }) => phase))]).toEqual(["download", "convert"]);
+      expect(reports.at(-1)).toMatchObject({ done: IMAGE, total: IMAGE });
+    });
+
+  onMachine(
+    "of unknown format: told by its bytes, and copied",
+    {},
+    async ({ context, content, programs }) => {
+      await serving([file(gptImage)], gptImage, {}, async (info) => {
+        await writeImage(context, info, null);
+      });
+      expectImage(await content(), gptImage);
+      expect(programs).not.toContain("qemu-img");
+    },
+  );
+
+  onMachine("as the deploy step, with the result conductors read", {}, async ({ disk, context }) => {
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      expect(
+        await writeImageStep.run({ ...context, ports: [] }, { image_info: info, configdrive: null }),
+      ).toEqual({
+        result: `prepare_image: image (image-id) written to device ${disk} root_uuid=0x00000000`,
+      });
+    });
+  });
+
+  onMachine("with a checksum file behind a URL", {}, async ({ context, content }) => {
+    const list = `${"0".repeat(64)}  other\n${sha256(gptImage)}  image\n`;
+    await using sums = await faultServer(answer(200, {}, list));
+    const fields = { ...RAW, os_hash_algo: null, os_hash_value: null, checksum: `${sums.url}/SHA256SUMS` };
+    await serving([file(gptImage)], gptImage, fields, async (info) => {
+      await writeImage(context, info, null);
+    });
+    expectImage(await content(), gptImage);
+  });
+
+  onMachine(
+    "made for 4096-byte sectors, on a disk that has them",
+    { sectorSize: 4096 },
+    async ({ disk, context }) => {
+      await using other = await loopDevice(IMAGE, 4096);
+      await tool("sgdisk", "-n", "1:0:0", other.path);
+      const image = await readFile(other.backingFile);
+      await serving([file(image)], image, RAW, async (info) => {
+        await writeImage(context, info, null);
+      });
+      expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+    },
+  );
+});
+
+describe("a config drive", () => {
+  async function configDrive(): Promise<Buffer> {
+    const tree = `${directory}/${crypto.randomUUID()}`;
+    await Bun.write(`${tree}/openstack/latest/meta_data.json`, '{"uuid": "node-uuid"}');
+    await tool("genisoimage", "-quiet", "-J", "-r", "-V", "config-2", "-o", `${tree}.iso`, tree);
+    return readFile(`${tree}.iso`);
+  }
+
+  async function partitionBytes(disk: string, length: number): Promise<Buffer> {
+    await using device = await realBlockDevices.open(`${disk}p3`, "read");
+    const bytes = Buffer.alloc(length);
+    await device.read(bytes, 0);
+    return bytes;
+  }
+
+  onMachine("goes into a partition of its own at the end", {}, async ({ disk, context }) => {
+    const content = await configDrive();
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      await writeImage(context, info, gzipSync(content).toString("base64"));
+    });
+    expect((await partitionBytes(disk, content.length)).equals(content)).toBe(true);
+    expect(await tool("blkid", "-p", "-o", "value", "-s", "LABEL", `${disk}p3`)).toBe("config-2\n");
+    expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+  });
+
+  onMachine("behind a URL, and named by image_info only", {}, async ({ disk, context }) => {
+    const content = await configDrive();
+    await using server = await faultServer(answer(200, {}, gzipSync(content).toString("base64")));
+    await serving(
+      [file(gptImage)],
+      gptImage,
+      { ...RAW, configdrive: `${server.url}/drive` },
+      async (info) => {
+        await writeImage(context, info, null);
+      },
+    );
+    expect((await partitionBytes(disk, content.length)).equals(content)).toBe(true);
+  });
+
+  const useless: [string, Json, string, number][] = [
+    ["is no base64", "%%%", "is not base64 encoded", 500],
+    [
+      "is a cut gzip",
+      gzipSync(Buffer.alloc(9999, "x")).subarray(0, 20).toString("base64"),
+      "decompressing",
+      500,
+    ],
+    ["is an object", { meta_data: {} }, "must be a string", 400],
+  ];
+  for (const [name, drive, text, code] of useless)
+    onMachine(`that ${name} is found out before the disk is touched`, {}, async ({ context, content }) => {
+      const before = sha256(await content());
+      await serving([file(gptImage)], gptImage, RAW, async (info, requests) => {
+        const error = await failure(writeImage(context, info, drive));
+        expect(error.details).toContain(text);
+        expect(error.code).toBe(code);
+        expect(requests).toHaveLength(0);
+      });
+      expect(sha256(await content())).toBe(before);
+    });
+
+  onMachine(
+    "that finds no room leaves nothing that would boot without it",
+    { size: IMAGE + MEBIBYTE },
+    async ({ context, content, deployment }) => {
+      const full = await partitionedImage((path) => tool("sgdisk", "-n", "1:0:0", path));
+      const drive = gzipSync(Buffer.concat([await configDrive(), Buffer.alloc(3 * MEBIBYTE)])).toString(
+        "base64",
+      );
+      await serving([file(full)], full, RAW, async (info) => {
+        const error = await failure(writeImage(context, info, drive));
+        expect(error).toBeInstanceOf(DeploymentError);
+        expect(error.details).toContain("Failed to create config drive on disk");
+      });
+      expect(isZero((await content()).subarray(0, MEBIBYTE))).toBe(true);
+      expect(deployment.partitionUuids).toEqual({});
+    },
+  );
+});
+
+describe("refused with the disk untouched", () => {
+  type Refusal = {
+    readonly script?: () => Answer[];
+    readonly image?: () => Promise<Buffer>;
+    readonly info?: JsonObject;
+    readonly options?: MachineOptions;
+    readonly type: new (...args: never[]) => RestError;
+    readonly details: string | RegExp;
+    readonly requests: number;
+  };
+
+  const refusals: Record<string, Refusal> = {
+    "404": {
+      script: () => [answer(404)],
+      type: ImageDownloadFatalError,
+      details:
+        /^Download of image image-id failed: URL: http:\S+; time: \S+ seconds\. Error: Received status code 404/,
+      requests: 1,
+    },
+    "a server that hangs up": {
+      script: () => [hangUp],
+      type: ImageDownloadError,
+      details: "URL: http",
+      requests: 2,
+    },
+    "an image larger than the disk": {
+      options: { size: IMAGE - MEBIBYTE },
+      type: ImageWriteError,
+      details: `The image has ${IMAGE} bytes, and does not fit on device /dev/loop`,
+      requests: 1,
+    },
+    "a cached image with a wrong checksum": {
+      info: { ...QCOW2, os_hash_value: "00" },
+      type: ImageChecksumError,
+      details: /location: \S+; image ID: image-id; image checksum: 00; verification checksum: [0-9a-f]{64}$/,
+      requests: 2,
+    },
+    "a qcow2 whose content is larger than the disk": {
+      image: async () => {
+        await tool("qemu-img", "create", "-q", "-f", "qcow2", `${directory}/huge`, "1T");
+        return readFile(`${directory}/huge`);
+      },
+      info: QCOW2,
+      type: ImageWriteError,
+      details: `The image has ${1024 ** 4} bytes`,
+      requests: 1,
+    },
+    "a qcow2 with a backing file": {
+      image: async () => {
+        await writeFile(`${directory}/base`, Buffer.alloc(MEBIBYTE));
+        await tool(
+          "qemu-img",
+          "create",
+          "-q",
+          "-f",
+          "qcow2",
+          "-b",
+          `${directory}/base`,
+          "-F",
+          "raw",
+          `${directory}/top`,
+        );
+        return readFile(`${directory}/top`);
+      },
+      info: QCOW2,
+      type: InvalidImage,
+      details: "Security: Image failed safety check (qcow2: it has a backing file)",
+      requests: 1,
+    },
+    "a raw image that calls itself qcow2": {
+      info: QCOW2,
+      type: InvalidImage,
+      details: "Security: Expected format was qcow2, but image was actually gpt",
+      requests: 1,
+    },
+    "a format that is not permitted": {
+      options: { config: { permitted_image_formats: ["raw"] } },
+      info: { disk_format: null },
+      type: InvalidImage,
+      details: "Security: Detected image format was gpt, but only raw are allowed",
+      requests: 1,
+    },
+    "a partition image": {
+      info: { ...RAW, image_type: "partition" },
+      type: InvalidCommandParamsError,
+      details: "whole-disk images only",
+      requests: 0,
+    },
+    "a machine that was not booted from a ramdisk": {
+      options: { config: { allow_host_disks: false } },
+      type: HostDiskError,
+      details: "Refused to write an image to /dev/loop",
+      requests: 0,
+    },
+    "an image larger than the memory": {
+      options: {
+        change: (system) => ({
+          ...system,
+          files: {
+            ...system.files,
+            readText: async (path, limit) =>
+              path === "/proc/meminfo" ? "MemAvailable: 150000 kB\n" : system.files.readText(path, limit),
+          },
+        }),
+      },
+      info: { disk_format: null },
+      type: ImageDownloadOutOfSpaceError,
+      details: "bytes of memory are available",
+      requests: 1,
+    },
+  };
+  for (const [name, refusal] of Object.entries(refusals))
+    onMachine(name, refusal.options ?? {}, async ({ context, content, programs, deployment }) => {
+      const image = (await refusal.image?.()) ?? gptImage;
+      const before = sha256(await content());
+      await serving(
+        refusal.script?.() ?? [file(image)],
+        image,
+        { ...RAW, ...refusal.info },
+        async (info, requests) => {
+          const error = await failure(writeImage(context, info, null));
+          expect(error).toBeInstanceOf(refusal.type);
+          if (typeof refusal.details === "string") expect(error.details).toContain(refusal.details);
+          else expect(error.details).toMatch(refusal.details);
+          expect(requests).toHaveLength(refusal.requests);
+        },
+      );
+      expect(sha256(await content())).toBe(before);
+      for (const writer of ["qemu-img", "wipefs", "sgdisk"]) expect(programs).not.toContain(writer);
+      if (refusal.requests > 0) expect(deployment.partitionUuids).toEqual({});
+    });
+
+  onMachine("a disk with a mounted file system", {}, async ({ disk, context, content }) => {
+    await tool("wipefs", "-a", disk);
+    await tool("mkfs.ext4", "-q", disk);
+    const mountPoint = await mkdtemp(`${tmpdir()}/mounted-`);
+    await tool("mount", disk, mountPoint);
+    try {
+      await writeFile(`${mountPoint}/precious`, "data");
+      await serving([file(gptImage)], gptImage, RAW, async (info) => {
+        const error = await failure(writeImage(context, info, null));
+        expect(error).toBeInstanceOf(HostDiskError);
+        expect(error.details).toContain(`${disk} is mounted on ${mountPoint}`);
+      });
+      expect(await readFile(`${mountPoint}/precious`, "utf8")).toBe("data");
+    } finally {
+      await tool("umount", mountPoint);
+      await rm(mountPoint, { recursive: true });
+    }
+    expect((await content()).readUInt16LE(1024 + 56)).toBe(0xef53);
+  });
+
+  onMachine("a disk that somebody holds open for himself", {}, async ({ disk, context, content }) => {
+    const before = sha256(await content());
+    await using _holder = await context.system.blockDevices.open(disk, "write-exclusive");
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      const error = await failure(writeImage(context, info, null));
+      expect(error).toBeInstanceOf(DeploymentError);
+      expect(error.details).toContain("EBUSY");
+    });
+    expect(sha256(await content())).toBe(before);
+  });
+
+  test("no disk: the error of the choice passes through", async () => {
+    const deployment = new Deployment();
+    const error = await failure(
+      writeImage(
+        {
+          system: createSystem({ name: "t", debug: false, json: false, file: "/dev/null", stream: "stderr" }),
+          config: Config.of({}),
+          node: {},
+          signal: new AbortController().signal,
+          report: () => {},
+          installDevice: () => Promise.reject(new DeviceNotFound("No suitable device was found")),
+          deployment,
+        },
+        { id: "x", urls: ["http://127.0.0.1:1/"], checksum: "0".repeat(64) },
+        null,
+      ),
+    );
+    expect(error).toEqual(new DeviceNotFound("No suitable device was found"));
+  });
+});
+
+describe("failed in the middle: nothing bootable remains", () => {
+  async function expectNothingBootable({ content, deployment }: Machine): Promise<void> {
+    const bytes = await content();
+    expect(isZero(bytes.subarray(0, MEBIBYTE))).toBe(true);
+    expect(isZero(bytes.subarray(-MEBIBYTE))).toBe(true);
+    expect(deployment.partitionUuids).toEqual({});
+  }
+
+  onMachine("one flipped byte, every time", {}, async (machine) => {
+    const flipped = Buffer.from(gptImage);
+    flipped[5 * MEBIBYTE] = (flipped[5 * MEBIBYTE] ?? 0) ^ 1;
+    await serving([file(flipped)], gptImage, RAW, async (info, requests) => {
+      const error = await failure(writeImage(machine.context, info, null));
+      expect(error).toBeInstanceOf(ImageChecksumError);
+      expect(error.details).toBe(
+        `Image failed to verify against checksum. location: ${machine.disk}; image ID: image-id; ` +
+          `image checksum: ${sha256(gptImage)}; verification checksum: ${sha256(flipped)}`,
+      );
+      expect(requests).toHaveLength(2);
+    });
+    await expectNothingBootable(machine);
+  });
+
+  onMachine("one flipped byte, once: the second attempt succeeds", {}, async ({ context, content }) => {
+    const flipped = Buffer.from(gptImage);
+    flipped[5 * MEBIBYTE] = (flipped[5 * MEBIBYTE] ?? 0) ^ 1;
+    await serving([file(flipped), file(gptImage)], gptImage, RAW, async (info) => {
+      await writeImage(context, info, null);
+    });
+    expectImage(await content(), gptImage);
+  });
+
+  onMachine("a body cut short for good", {}, async (machine) => {
+    const cut = file(gptImage, { cutAfter: 20_000_000, etag: null, ranges: false });
+    await serving([cut], gptImage, RAW, async (info) => {
+      const error = await failure(writeImage(machine.context, info, null));
+      expect(error).toBeInstanceOf(ImageDownloadError);
+    });
+    await expectNothingBootable(machine);
+  });
+
+  onMachine(
+    "an image of unknown length that turns out larger than the disk",
+    { size: IMAGE - MEBIBYTE },
+    async (machine) => {
+      const chunked: Answer = (_, socket) => {
+        socket.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        socket.write(`${gptImage.length.toString(16)}\r\n`);
+        socket.write(gptImage);
+        socket.write("\r\n0\r\n\r\n");
+      };
+      await serving([chunked], gptImage, RAW, async (info, requests) => {
+        const error = await failure(writeImage(machine.context, info, null));
+        expect(error).toBeInstanceOf(ImageWriteError);
+        expect(requests).toHaveLength(1);
+      });
+      await expectNothingBootable(machine);
+    },
+  );
+
+  onMachine("an image of zeros has no partitions, and gets no config drive", {}, async (machine) => {
+    const zeros = Buffer.alloc(IMAGE);
+    await serving([file(zeros)], zeros, RAW, async (info) => {
+      const error = await failure(writeImage(machine.context, info, gzipSync(zeros).toString("base64")));
+      expect(error).toBeInstanceOf(DeploymentError);
+      expect(error.details).toStartWith(
+        "Unable to find a valid partition table on the disk after writing the image.",
+      );
+    });
+    await expectNothingBootable(machine);
+  });
+
+  onMachine("an image made for another sector size, which is said", { sectorSize: 4096 }, async (machine) => {
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      const error = await failure(writeImage(machine.context, info, null));
+      expect(error).toBeInstanceOf(DeploymentError);
+      expect(error.details).toContain("sector size of 512 bytes, and this disk's is 4096");
+    });
+    await expectNothingBootable(machine);
+  });
+
+  const stop = (abort: AbortController) => abort.abort(new Error("told to stop"));
+
+  onMachine(
+    "abort while streaming",
+    { onReport: ({ phase }, abort) => phase === "write" && setTimeout(stop, 300, abort) },
+    async (machine) => {
+      await serving([file(gptImage, { stallAfter: IMAGE / 2 })], gptImage, RAW, async (info) => {
+        expect((await failure(writeImage(machine.context, info, null))).message).toBe("told to stop");
+      });
+      await expectNothingBootable(machine);
+    },
+  );
+
+  onMachine(
+    "abort while qemu-img runs: the program is gone too",
+    { onReport: ({ phase, done }, abort) => phase === "convert" && (done ?? 0) > 0 && stop(abort) },
+    async (machine) => {
+      const image = await converted(gptImage, "-c", "-O", "qcow2");
+      await serving([file(image)], image, QCOW2, async (info) => {
+        expect((await failure(writeImage(machine.context, info, null))).message).toBe("told to stop");
+      });
+      const running = await tool("ps", "-eo", "args");
+      expect(
+        running.split("\n").filter((line) => line.includes("qemu-img") && line.includes(machine.disk)),
+      ).toEqual([]);
+      await expectNothingBootable(machine);
+    },
+  );
+});

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { BlockDeviceIoError, realBlockDevices } from "../../src/system/block-device.ts";
 import { type LoopDevice, loopDevice } from "../support/loop-device.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 let loop: LoopDevice;
 beforeAll(async () => {
@@ -30,20 +31,20 @@ describe("a device", () => {
 
   test("writing over the end is an error", async () => {
     await using device = await realBlockDevices.open(loop.path, "write-exclusive");
-    await expect(device.write(new Uint8Array(8192), device.size - 100)).rejects.toBeInstanceOf(
+    expect(await rejection(device.write(new Uint8Array(8192), device.size - 100))).toBeInstanceOf(
       BlockDeviceIoError,
     );
   });
 
   test("the kernel refuses a second holder", async () => {
     await using _first = await realBlockDevices.open(loop.path, "write-exclusive");
-    await expect(realBlockDevices.open(loop.path, "write-exclusive")).rejects.toThrow(
+    expect(await thrower(realBlockDevices.open(loop.path, "write-exclusive"))).toThrow(
       `opening ${loop.path}: EBUSY`,
     );
   });
 
   test("a missing one is named", async () => {
-    await expect(realBlockDevices.open("/dev/no-such-disk", "read")).rejects.toThrow(
+    expect(await thrower(realBlockDevices.open("/dev/no-such-disk", "read"))).toThrow(
       "/dev/no-such-disk: ENOENT",
     );
   });

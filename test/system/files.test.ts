@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { FileError, realFiles } from "../../src/system/files.ts";
+import { thrower } from "../support/rejection.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -29,7 +30,7 @@ describe("reading", () => {
 
   test("what is missing is null as an attribute and an error with its path otherwise", async () => {
     expect(await realFiles.readAttribute(`${directory}/none`)).toBeNull();
-    await expect(realFiles.readText(`${directory}/none`)).rejects.toThrow(
+    expect(await thrower(realFiles.readText(`${directory}/none`))).toThrow(
       `reading ${directory}/none: ENOENT`,
     );
     expect(await realFiles.list(`${directory}/none`)).toEqual([]);

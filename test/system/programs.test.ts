@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { realClock } from "../../src/system/clock.ts";
 import { createLogger } from "../../src/system/log.ts";
 import { createRun, ProgramFailedError, ProgramMissingError } from "../../src/system/programs.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 const run = createRun(
   realClock,
@@ -45,7 +46,7 @@ describe("run", () => {
   });
 
   test("a missing program is an error of its own", async () => {
-    await expect(run(["no-such-program"])).rejects.toBeInstanceOf(ProgramMissingError);
+    expect(await rejection(run(["no-such-program"]))).toBeInstanceOf(ProgramMissingError);
   });
 
   test("the child's environment does not depend on the agent's", async () => {
@@ -91,7 +92,7 @@ describe("run", () => {
         abort.abort(new Error("stop it"));
       },
     });
-    await expect(work).rejects.toThrow("stop it");
+    expect(await thrower(work)).toThrow("stop it");
     await work.catch(() => {}); // the rejection is asserted above
     expect(pids.length).toBe(1);
     await Promise.all(pids.map(gone));

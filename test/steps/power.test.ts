@@ -1,0 +1,130 @@
+import { describe, expect, test } from "bun:test";
+import { Config } from "../../src/config/config.ts";
+import type { OptionValues } from "../../src/config/options.ts";
+import { ClockSyncError, type RestError, SystemRebootError } from "../../src/errors.ts";
+import { changePower, type PowerCommand } from "../../src/steps/power.ts";
+import { type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
+
+const RAMDISK = {
+  "/proc/self/mountinfo": "20 1 0:1 / / rw - rootfs rootfs rw\n",
+  "/proc/swaps": "Filename\n",
+  "/proc/sysrq-trigger": "",
+};
+const HOST = { ...RAMDISK, "/proc/self/mountinfo": "20 1 0:1 / / rw - nfs server:/ rw\n" };
+
+type Setup = {
+  readonly programs: Record<string, RecordedProgram>;
+  readonly config?: Partial<OptionValues>;
+  readonly files?: Record<string, string>;
+  /** Keeps the machine from waiting for its own end. */
+  readonly goesDown?: boolean;
+};
+
+async function change(command: PowerCommand, setup: Setup) {
+  const system = recordedSystem({
+    programs: { sync: {}, hwclock: {}, ...setup.programs },
+    files: setup.files ?? RAMDISK,
+  });
+  const abort = new AbortController();
+  const goingDown = {
+    ...system,
+    clock: {
+      ...system.clock,
+      sleep: (seconds: number, signal?: AbortSignal) => {
+        if (setup.goesDown !== false) return new Promise<void>(() => {});
+        return system.clock.sleep(seconds, signal);
+      },
+    },
+  };
+  const context = { system: goingDown, config: Config.of(setup.config ?? {}), signal: abort.signal };
+  const error = await changePower(context, command).then(
+    () => null,
+    (thrown: unknown) => thrown as RestError,
+  );
+  await Bun.sleep(0); // lets what is not awaited run as far as it can
+  return {
+    error,
+    calls: system.calls.map((argv) => argv.join(" ")),
+    sysrq: system.fileMap.get("/proc/sysrq-trigger"),
+    warnings: system.records.filter(({ level }) => level === "WARNING").map(({ message }) => message),
+  };
+}
+
+describe("the ordinary way", () => {
+  test("hardware clock, flush, and the command", async () => {
+    for (const command of ["reboot", "poweroff"] as const) {
+      const { error, calls, sysrq } = await change(command, { programs: { [command]: {} } });
+      expect(error).toBeNull();
+      expect(calls).toEqual(["hwclock -v --systohc", "sync", command]);
+      expect(sysrq).toBe("");
+    }
+  });
+
+  test("a ramdisk without hwclock can be switched off, with a warning", async () => {
+    const { error, calls, warnings } = await change("poweroff", {
+      programs: { hwclock: { exitCode: 1, stderr: "Cannot access the Hardware Clock" }, poweroff: {} },
+    });
+    expect(error).toBeNull();
+    expect(calls.at(-1)).toBe("poweroff");
+    expect(warnings.join()).toContain("Cannot access the Hardware Clock");
+  });
+
+  test("fail_if_clock_not_set makes that an error, and the machine stays on", async () => {
+    const { error, calls } = await change("poweroff", {
+      programs: { hwclock: { exitCode: 1 }, poweroff: {} },
+      config: { fail_if_clock_not_set: true },
+    });
+    expect(error).toBeInstanceOf(ClockSyncError);
+    expect(error?.details).toStartWith("Failed to sync hardware clock: ");
+    expect(calls).not.toContain("poweroff");
+  });
+
+  test("a failing sync is a warning", async () => {
+    const { error, calls } = await change("reboot", { programs: { sync: { exitCode: 1 }, reboot: {} } });
+    expect(error).toBeNull();
+    expect(calls).toContain("reboot");
+  });
+});
+
+describe("when the command does not work", () => {
+  test("systemctl is next", async () => {
+    const { error, calls, sysrq } = await change("reboot", { programs: { systemctl: {} } });
+    expect(error).toBeNull();
+    expect(calls.slice(-2)).toEqual(["reboot", "systemctl reboot"]);
+    expect(sysrq).toBe("");
+  });
+
+  test("sysrq is last: after failures, and in a chroot, where the command succeeds without doing anything", async () => {
+    const ignoring = { stderr: "Running in chroot, ignoring request.\n" };
+    for (const programs of [{ reboot: { exitCode: 1 } }, { reboot: ignoring, systemctl: ignoring }]) {
+      const { error, calls, sysrq } = await change("reboot", { programs });
+      expect(error).toBeNull();
+      expect(sysrq).toBe("b");
+      expect(calls.at(-1)).toBe("sync");
+    }
+    expect((await change("poweroff", { programs: {} })).sysrq).toBe("o");
+  });
+
+  test("sysrq that fails is SystemRebootError", async () => {
+    const { "/proc/sysrq-trigger": _, ...files } = RAMDISK;
+    const { error } = await change("reboot", { programs: {}, files });
+    expect(error).toBeInstanceOf(SystemRebootError);
+    expect(error?.details).toContain("/proc/sysrq-trigger");
+  });
+
+  test("a machine that is not in a ramdisk is never reset by force", async () => {
+    const { error, sysrq } = await change("reboot", { programs: {}, files: HOST });
+    expect(error).toBeInstanceOf(SystemRebootError);
+    expect(sysrq).toBe("");
+  });
+});
+
+test("a machine that is still there a minute after it took the order is forced", async () => {
+  const { error, sysrq, warnings } = await change("poweroff", {
+    programs: { poweroff: {} },
+    goesDown: false,
+  });
+  expect(error).toBeNull();
+  expect(sysrq).toBe("o");
+  expect(warnings.join()).toContain("still running 60 s after poweroff");
+});
