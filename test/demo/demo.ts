@@ -62,11 +62,13 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
       { mac: MACS[1], tap: await network.addTap() },
     ],
     smbios: { manufacturer: "Ironic agent demo", product: "Emulated machine", serial: "DEMO0001", uuid },
+    qemuArguments: driver.qemuArguments,
   });
   phases.end(`machines at ${network.address}/24`);
 
   const limit = AbortSignal.timeout(options.timeout);
-  const facts = await driver.deploy(
+  await using conducting = driver;
+  const facts = await conducting.deploy(
     {
       node: { uuid, name: "demo-node", macs: MACS },
       machine,

@@ -1,6 +1,7 @@
 // The seam between what conducts a deployment and what shows it. A driver gets the same machine, image and config
 // drive whoever it is, moves the same phases, and says at the end what it learnt about the agent.
 
+import { createHash, X509Certificate } from "node:crypto";
 import type { ConfigDriveData } from "../kit/config-drive.ts";
 import type { BootMode } from "../kit/direct-deploy.ts";
 import type { Machine } from "../rig/machine.ts";
@@ -28,11 +29,20 @@ export interface AgentFacts {
   fingerprint: string | null;
 }
 
-export interface Driver {
+export interface Driver extends AsyncDisposable {
   readonly name: string;
+  /** What the driver needs the machine to have, as further arguments for QEMU. */
+  readonly qemuArguments: readonly string[];
   /**
    * Deploys, phase by phase up to and with "power off", and boots the machine from its disk: "boot from disk" is
-   * under way when this returns. Throws an error whose message is the node's last_error.
+   * under way when this returns. Throws an error whose message is the node's last_error. What it has started runs until
+   * the driver is disposed of.
    */
   deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts>;
+}
+
+/** SHA-256 of the certificate in DER, as `openssl x509 -fingerprint -sha256` prints it. */
+export function fingerprintOf(pem: string): string {
+  const { raw } = new X509Certificate(pem);
+  return (createHash("sha256").update(raw).digest("hex").toUpperCase().match(/../g) ?? []).join(":");
 }

@@ -1,18 +1,18 @@
 // Deploys with the embedded conductor, and turns its events into the demo's phases.
 
-import { createHash, X509Certificate } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EmbeddedConductor } from "../kit/conductor.ts";
 import type { ConductorEvent } from "../kit/events.ts";
 import { stepName } from "../kit/node.ts";
 import { DEFAULT_SETTINGS } from "../kit/settings.ts";
-import type { AgentFacts, Deployment, Driver } from "./driver.ts";
+import { type AgentFacts, type Deployment, type Driver, fingerprintOf } from "./driver.ts";
 import { MachinePower } from "./machine-power.ts";
 import { amount, type Phases } from "./phases.ts";
 
 export class EmbeddedDriver implements Driver {
   readonly name = "embedded conductor";
+  readonly qemuArguments = [];
 
   async deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts> {
     await using conductor = EmbeddedConductor.start({
@@ -52,6 +52,9 @@ export class EmbeddedDriver implements Driver {
     if (story.facts === null) throw new Error("The node is active, but no agent has ever called.");
     return story.facts;
   }
+
+  /** The conductor ends with the deployment. */
+  async [Symbol.asyncDispose](): Promise<void> {}
 }
 
 /** Which event begins and ends which phase. */
@@ -148,12 +151,6 @@ class Story {
       this.#phases.end();
     }
   }
-}
-
-/** SHA-256 of the certificate in DER, as `openssl x509 -fingerprint -sha256` prints it. */
-function fingerprintOf(pem: string): string {
-  const { raw } = new X509Certificate(pem);
-  return (createHash("sha256").update(raw).digest("hex").toUpperCase().match(/../g) ?? []).join(":");
 }
 
 async function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {

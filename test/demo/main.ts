@@ -9,6 +9,7 @@ import { enterNamespace } from "../rig/namespace.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
 import { dropLargeFiles, runDemo } from "./demo.ts";
 import { EmbeddedDriver } from "./embedded-driver.ts";
+import { IronicDriver } from "./ironic-driver.ts";
 import { type DemoOptions, parseOptions, USAGE, UsageError } from "./options.ts";
 import { Phases } from "./phases.ts";
 import { failureReport, successReport } from "./report.ts";
@@ -44,7 +45,7 @@ async function demo(options: DemoOptions): Promise<number> {
   for (const [signal, exitCode] of Object.entries(SIGNALS)) {
     process.on(signal, () => interruption.abort(new Interrupted(exitCode)));
   }
-  const driver = new EmbeddedDriver();
+  const driver = options.ironic ? new IronicDriver(options.timeout) : new EmbeddedDriver();
   const phases = new Phases(process.stdout);
   const directory = await makeRunDirectory("demo");
   try {

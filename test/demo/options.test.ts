@@ -8,6 +8,7 @@ test("without options: BIOS, raw, virtio", () => {
     firmware: "bios",
     image: "raw",
     disk: "virtio",
+    ironic: false,
     fresh: false,
     keep: false,
     timeout: 1_200_000,
@@ -15,11 +16,12 @@ test("without options: BIOS, raw, virtio", () => {
 });
 
 test("all options", () => {
-  const args = "--uefi --image qcow2 --disk nvme --fresh --keep --timeout 60".split(" ");
+  const args = "--uefi --image qcow2 --disk nvme --ironic --fresh --keep --timeout 60".split(" ");
   expect(parseOptions(args)).toEqual({
     firmware: "uefi",
     image: "qcow2",
     disk: "nvme",
+    ironic: true,
     fresh: true,
     keep: true,
     timeout: 60_000,

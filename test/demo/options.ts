@@ -6,6 +6,8 @@ export interface DemoOptions {
   firmware: "bios" | "uefi";
   image: "raw" | "qcow2";
   disk: "virtio" | "sata" | "nvme";
+  /** The real Ironic instead of the embedded conductor. */
+  ironic: boolean;
   /** Builds ramdisk and image again. */
   fresh: boolean;
   /** Keeps the run's directory when all went well, too. */
@@ -22,6 +24,7 @@ conductor drive the agent, and waits for the deployed system to come up from the
   --uefi              OVMF instead of SeaBIOS
   --image FORMAT      raw (default) or qcow2
   --disk BUS          virtio (default), sata or nvme
+  --ironic            the real Ironic and a BMC instead of the embedded conductor
   --fresh             build ramdisk and image again
   --keep              keep disk and logs of the machine (a failed run keeps them anyway)
   --timeout SECONDS   longest time from power-on to the deployed system (default 1200)
@@ -41,6 +44,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
     firmware: values.uefi ? "uefi" : "bios",
     image: oneOf("--image", values.image, ["raw", "qcow2"]),
     disk: oneOf("--disk", values.disk, ["virtio", "sata", "nvme"]),
+    ironic: values.ironic,
     fresh: values.fresh,
     keep: values.keep,
     timeout: seconds("--timeout", values.timeout) * 1000,
@@ -55,6 +59,7 @@ function parsed(args: readonly string[]) {
         uefi: { type: "boolean", default: false },
         image: { type: "string", default: "raw" },
         disk: { type: "string", default: "virtio" },
+        ironic: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
         keep: { type: "boolean", default: false },
         timeout: { type: "string", default: "1200" },

@@ -17,8 +17,8 @@ import { type BlockDevice, realBlockDevices } from "../../src/system/block-devic
 import { tool } from "../support/loop-device.ts";
 import { rejection } from "../support/rejection.ts";
 
-// sgdisk sleeps for a second in each call, and the machine may be busy.
-setDefaultTimeout(60_000);
+// sgdisk flushes all file systems of the machine, and then sleeps for a second: that can take long on a busy one.
+setDefaultTimeout(180_000);
 
 const MEBIBYTE = 1024 * 1024;
 const SIZE = 64 * MEBIBYTE;

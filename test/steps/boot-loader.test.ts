@@ -113,9 +113,9 @@ async function install(
   return { error, asked, programs: calls.map(([program]) => program ?? ""), disk: loop.path };
 }
 
-/** Beside each other: sgdisk sleeps for a second in each of its calls. */
+/** Beside each other, and patiently: sgdisk flushes all file systems of the machine and sleeps for a second in each call. */
 function onLoop(name: string, work: () => Promise<void>): void {
-  test.concurrent.skipIf(noLoopDevices !== null)(name, work, 60_000);
+  test.concurrent.skipIf(noLoopDevices !== null)(name, work, 180_000);
 }
 if (noLoopDevices !== null) console.warn(`boot loader tests are skipped: ${noLoopDevices}`);
 

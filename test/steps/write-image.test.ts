@@ -211,8 +211,8 @@ function expectImage(content: Buffer, image: Buffer): void {
 }
 
 function onMachine(name: string, options: MachineOptions, work: (machine: Machine) => Promise<void>): void {
-  // Beside each other: sgdisk sleeps for a second in each of its calls.
-  test.concurrent.skipIf(noLoopDevices !== null)(name, () => withMachine(options, work), 60_000);
+  // Beside each other, and patiently: sgdisk flushes all file systems of the machine and sleeps for a second in each call.
+  test.concurrent.skipIf(noLoopDevices !== null)(name, () => withMachine(options, work), 180_000);
 }
 
 describe("an image gets onto the disk", () => {

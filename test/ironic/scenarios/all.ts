@@ -1,0 +1,21 @@
+// Every scenario, in the order in which a full run plays them.
+
+import type { Scenario } from "../scenario.ts";
+import { cleanLeftovers } from "./clean.ts";
+import { deployments } from "./deploy.ts";
+import { imageServerDies, noRootDevice, wrongChecksum } from "./failures.ts";
+import { deployAgain, tlsRequired, twoAtOnce } from "./lifecycle.ts";
+import { agentRestarted, conductorRestarted } from "./restarts.ts";
+
+export const SCENARIOS: readonly Scenario[] = [
+  cleanLeftovers,
+  ...deployments,
+  deployAgain,
+  wrongChecksum,
+  noRootDevice,
+  imageServerDies,
+  tlsRequired,
+  agentRestarted,
+  conductorRestarted,
+  twoAtOnce,
+];
