@@ -213,6 +213,7 @@ export class Agent {
         log: this.#log,
         ironicApiMinor: () => ironic?.knownMinor ?? null,
       }),
+      onConductorRequest: () => this.#heartbeater?.noteRequest(),
     });
     const [host, port] = [this.#config.get("listen_host"), this.#config.get("listen_port")];
     const listening = await this.#system.listen({
@@ -220,11 +221,7 @@ export class Agent {
       port,
       tls: tls.server,
       maxRequestBody: SERVER_BODY_LIMIT,
-      handle: (request, peer) => {
-        // Only the conductor has business with commands; others may look at the status as often as they like.
-        if (request.url.includes("/commands")) this.#heartbeater?.noteRequest();
-        return api(request, peer);
-      },
+      handle: api,
     });
     const scheme = tls.server === null ? "http" : "https";
     this.#log.info(`Serving the API at ${callbackUrl(scheme, host, listening.port)}`);

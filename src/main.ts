@@ -91,8 +91,8 @@ async function print(text: string): Promise<0> {
 }
 
 function written(stream: NodeJS.WriteStream, text: string): Promise<void> {
-  return new Promise((resolve) => {
-    stream.write(text, () => resolve());
+  return new Promise((resolve, reject) => {
+    stream.write(text, (error) => (error instanceof Error ? reject(error) : resolve()));
   });
 }
 

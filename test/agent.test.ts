@@ -10,6 +10,7 @@ import type { Step, StepContext } from "../src/steps/step.ts";
 import { type Listening, realHttpListener, type TlsServerOptions } from "../src/system/http-server.ts";
 import { AGENT_VERSION } from "../src/version.ts";
 import { selfSigned } from "./support/certificate.ts";
+import { ManualClock } from "./support/manual-clock.ts";
 import type { RecordedSystem } from "./support/recorded-system.ts";
 import { thrower } from "./support/rejection.ts";
 import { loopbackOptions, testMachine, testManager } from "./support/test-machine.ts";
@@ -30,16 +31,19 @@ class TestIronic {
   readonly requests: string[] = [];
   readonly heartbeats: Heartbeat[] = [];
   version = "1.82";
-  token: string = TOKEN;
+  token: string | null = TOKEN;
+  tokenRequired: boolean | undefined = true;
   lookupStatus = 200;
   heartbeatTimeout = 300;
   onHeartbeat: (heartbeat: Heartbeat) => Promise<void> = async () => undefined;
   #server: Listening | null = null;
   #arrived = Promise.withResolvers<void>();
 
+  /** Listens on a free port, or again where it listened before. */
   async listen(tls: TlsServerOptions | null = null): Promise<string> {
     const handle = (request: Request) => this.#answer(request);
-    this.#server = await realHttpListener({ host: "127.0.0.1", port: 0, tls, maxRequestBody: 1e6, handle });
+    const port = this.#server?.port ?? 0;
+    this.#server = await realHttpListener({ host: "127.0.0.1", port, tls, maxRequestBody: 1e6, handle });
     return `${tls === null ? "http" : "https"}://127.0.0.1:${this.#server.port}`;
   }
 
@@ -62,9 +66,9 @@ class TestIronic {
       const config = {
         heartbeat_timeout: this.heartbeatTimeout,
         agent_token: this.token,
-        agent_token_required: true,
+        agent_token_required: this.tokenRequired,
       };
-      this.token = "******";
+      if (this.token !== null) this.token = "******";
       return Response.json({ node: { uuid: UUID, asked: this.requests.length }, config });
     }
     const heartbeat = (await request.json()) as Heartbeat;
@@ -141,6 +145,15 @@ const isRefused = (port: number) =>
 
 const messages = ({ system }: Running, level: string) =>
   system.records.filter((record) => record.level === level).map(({ message }) => message);
+
+/** Resolves when the agent has logged a text so many times. */
+async function logged(running: Running, level: string, text: string, count: number): Promise<void> {
+  while (messages(running, level).filter((message) => message.startsWith(text)).length < count)
+    await Bun.sleep(2);
+}
+
+/** Resolves when the agent has dealt with Ironic's answers to so many heartbeats. */
+const accepted = (running: Running, count: number) => logged(running, "DEBUG", "Heartbeat accepted", count);
 
 function step(name: string, run: (context: StepContext) => Promise<null>): Step {
   return { step: name, priority: 0, interface: "deploy", reboot_requested: false, run };
@@ -221,6 +234,37 @@ describe("an agent with an Ironic", () => {
     expect(ironic.heartbeats[1]).toEqual(ironic.heartbeats[0]!);
   });
 
+  test("repeats a forced heartbeat until a request of the conductor, not of just anybody, follows it", async () => {
+    const clock = new ManualClock();
+    const { ironic, url } = await startIronic({ heartbeatTimeout: 1_000_000 });
+    let begun = 0;
+    const machine = testMachine();
+    const system: RecordedSystem = {
+      ...machine,
+      clock,
+      http: (request) => {
+        if (request.url.includes("/v1/heartbeat/")) begun++;
+        return machine.http(request);
+      },
+    };
+    const manager = testManager(MAC, () => ({ deploy: [step("quick", async () => null)] }));
+    const running = await startAgent({ api_url: url, enable_auto_tls: false }, { system, manager });
+    await accepted(running, 1);
+    const commands = `${ironic.heartbeats[0]!.callback_url}/v1/commands/`;
+    await post(`${commands}?agent_token=${TOKEN}`, "deploy.execute_deploy_step", executeStep("quick"));
+    await clock.advance(6);
+    await accepted(running, 2);
+
+    expect((await post(commands, "deploy.execute_deploy_step", executeStep("quick"))).status).toBe(401);
+    expect((await fetch(`${commands}?agent_token=wrong`)).status).toBe(401);
+    await clock.advance(6);
+    await accepted(running, 3);
+
+    expect((await fetch(`${commands}?agent_token=${TOKEN}`)).status).toBe(200);
+    await clock.advance(60);
+    expect(begun).toBe(3);
+  });
+
   test("refreshes its node from Ironic by UUID and keeps its token when that answer masks it", async () => {
     const { ironic, url } = await startIronic();
     const refreshed = Promise.withResolvers<unknown>();
@@ -249,19 +293,32 @@ describe("an agent with an Ironic", () => {
     expect(ironic.heartbeats[0]!.agent_token).toBe(given);
   });
 
-  test("that has lost its token says what happened, serves nothing and does not loop", async () => {
-    const { ironic, url } = await startIronic({ token: "******" });
-    const running = await startAgent({ api_url: url }, { system: testMachine({ hurry: 100 }) });
-    while (messages(running, "ERROR").length === 0) await Bun.sleep(2);
-    expect(messages(running, "ERROR")[0]).toContain(`the token for node ${UUID}`);
-    expect(messages(running, "ERROR")[0]).toContain("reboot the machine through Ironic");
-    await Bun.sleep(50);
-    expect(running.agent.port).toBeNull();
-    expect(await isRefused(running.port)).toBe(true);
-    expect(ironic.requests).toEqual(["GET /", "GET /v1/lookup"]);
-    running.agent.stop();
-    expect(await running.ended).toBe(0);
+  test("of a release without tokens heartbeats without one, and says that the agent cannot be commanded", async () => {
+    const { ironic, url } = await startIronic({ version: "1.61", token: null, tokenRequired: undefined });
+    const running = await startAgent({ api_url: url });
+    await ironic.heard(1);
+    expect(ironic.heartbeats[0]).not.toHaveProperty("agent_token");
+    expect(messages(running, "ERROR")).toEqual([expect.stringContaining("cannot be commanded")]);
+    const commands = `${ironic.heartbeats[0]!.callback_url}/v1/commands/`;
+    expect((await post(commands, "deploy.get_deploy_steps")).status).toBe(401);
   });
+
+  test.each([true, undefined])(
+    "that has lost its token (required: %p) says what happened, serves nothing and does not loop",
+    async (tokenRequired) => {
+      const { ironic, url } = await startIronic({ token: "******", tokenRequired });
+      const running = await startAgent({ api_url: url }, { system: testMachine({ hurry: 100 }) });
+      while (messages(running, "ERROR").length === 0) await Bun.sleep(2);
+      expect(messages(running, "ERROR")[0]).toContain(`the token for node ${UUID}`);
+      expect(messages(running, "ERROR")[0]).toContain("reboot the machine through Ironic");
+      await Bun.sleep(50);
+      expect(running.agent.port).toBeNull();
+      expect(await isRefused(running.port)).toBe(true);
+      expect(ironic.requests).toEqual(["GET /", "GET /v1/lookup"]);
+      running.agent.stop();
+      expect(await running.ended).toBe(0);
+    },
+  );
 
   test("that never knows the machine ends with 1 after lookup_timeout", async () => {
     const { ironic, url } = await startIronic({ lookupStatus: 404 });
@@ -288,6 +345,70 @@ describe("an agent with an Ironic", () => {
     while (ironic.requests.length < 2) await Bun.sleep(2);
     running.agent.stop();
     expect(await running.ended).toBe(0);
+  });
+});
+
+describe("an agent that loses its Ironic during a step", () => {
+  /** An agent in the middle of a step, in a time that only the test moves on: regular heartbeats are due every 300 s. */
+  async function duringStep() {
+    const clock = new ManualClock();
+    const { ironic, url } = await startIronic({ heartbeatTimeout: 1000 });
+    const [begun, end] = [Promise.withResolvers<void>(), Promise.withResolvers<null>()];
+    const long = step("long", () => {
+      begun.resolve();
+      return end.promise;
+    });
+    const running = await startAgent(
+      { api_url: url, enable_auto_tls: false },
+      { system: { ...testMachine(), clock }, manager: testManager(MAC, () => ({ deploy: [long] })) },
+    );
+    await accepted(running, 1);
+    const api = `http://127.0.0.1:${running.port}/v1/commands/`;
+    const query = `?agent_token=${TOKEN}`;
+    const answer = await post(api + query, "deploy.execute_deploy_step", executeStep("long"));
+    const { id, command_status } = (await answer.json()) as { id: string; command_status: string };
+    expect(command_status).toBe("RUNNING");
+    await clock.advance(1);
+    await begun.promise;
+    return {
+      clock,
+      ironic,
+      running,
+      finish: () => end.resolve(null),
+      result: async (wait = "") => (await fetch(`${api}${id}${query}${wait}`)).json(),
+    };
+  }
+
+  const succeeded = { command_name: "execute_deploy_step", command_status: "SUCCEEDED" };
+
+  test("finishes it, keeps the result, and tells Ironic once that is back", async () => {
+    const { clock, ironic, running, finish, result } = await duringStep();
+    await ironic.stop();
+    finish();
+    expect(await result("&wait=true")).toMatchObject(succeeded);
+    await clock.advance(6);
+    await logged(running, "ERROR", "Heartbeat failed", 1);
+    await ironic.listen();
+    await clock.advance(6);
+    await accepted(running, 2);
+    expect(ironic.heartbeats[1]).toEqual(ironic.heartbeats[0]!);
+    expect(await result()).toMatchObject(succeeded);
+  });
+
+  test("goes on with it when Ironic comes back before its end, and forces a heartbeat then as ever", async () => {
+    const { clock, ironic, running, finish, result } = await duringStep();
+    await ironic.stop();
+    await clock.advance(300);
+    await logged(running, "ERROR", "Heartbeat failed", 1);
+    await ironic.listen();
+    await clock.advance(6);
+    await accepted(running, 2);
+    expect(await result()).toMatchObject({ command_status: "RUNNING" });
+    finish();
+    expect(await result("&wait=true")).toMatchObject(succeeded);
+    await clock.advance(6);
+    await accepted(running, 3);
+    expect(ironic.heartbeats[2]).toEqual(ironic.heartbeats[0]!);
   });
 });
 

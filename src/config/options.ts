@@ -8,6 +8,8 @@ const SERVER = {
   listen_host: {
     type: "string",
     default: "::",
+    pattern: /\S/,
+    form: "an address",
     kernel: "ipa-listen-host",
     since: "1.0.0",
     help: "Address the API listens on; where IPv6 is turned off the default is 0.0.0.0.",

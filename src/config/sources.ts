@@ -72,15 +72,14 @@ export class Sources {
       return parseValue(optionSpec(name), text);
     } catch (error) {
       if (!(error instanceof InvalidValueError)) throw error;
-      throw wrongValue(name, setting, text, error.message);
+      throw wrongValue(name, setting, error.message);
     }
   }
 
   /** Replaces $name, ${name} and ${group.name}; `within` are the options being replaced around this one. */
   #substituted(name: OptionName, setting: Setting, within: readonly OptionName[]): string {
     if (!setting.substitute || !setting.text.includes("$")) return setting.text;
-    if (within.includes(name))
-      throw wrongValue(name, setting, setting.text, "the options it refers to refer back to it");
+    if (within.includes(name)) throw wrongValue(name, setting, "the options it refers to refer back to it");
     const reference = /(?:\$|\\)\$|\$(?:\{([_a-z][._a-z0-9]*)\}|([_a-z][._a-z0-9]*))/gi;
     return setting.text.replace(reference, (_, braced?: string, bare?: string) => {
       const word = braced ?? bare;
@@ -90,7 +89,6 @@ export class Sources {
         throw wrongValue(
           name,
           setting,
-          setting.text,
           `${optionSpec(name).secret ? "what follows a $" : `$${word}`} names no option; write $$ for a dollar sign`,
         );
       const otherSetting = this.winner(other);
@@ -107,8 +105,9 @@ function optionInScope(word: string, group: string): OptionName | null {
   return candidates.find((name): name is OptionName => Object.hasOwn(OPTIONS, name)) ?? null;
 }
 
-function wrongValue(name: OptionName, setting: Setting, text: string, reason: string): ConfigurationError {
-  const shown = optionSpec(name).secret ? "******" : JSON.stringify(text);
+/** Shows the text as it was written: what $names stand for may be secret. */
+function wrongValue(name: OptionName, setting: Setting, reason: string): ConfigurationError {
+  const shown = optionSpec(name).secret ? "******" : JSON.stringify(setting.text);
   return new ConfigurationError(
     `${setting.origin}: bad value ${shown} for ${name}: ${reason}`,
     setting.exitCode,

@@ -15,6 +15,9 @@ const MEMORY_FILE_SYSTEMS = new Set(["rootfs", "tmpfs", "ramfs"]);
 /** Block devices that are memory (ram0, zram0), or media that no deploy writes to (sr0: virtual media boots from it). */
 const NO_DISK = /^(?:z?ram|sr)\d+$/;
 
+/** What Ironic, or an operator, puts on the kernel command line of a machine that is to run the agent. */
+const AGENT_PARAMETER = /(?:^|\s)ipa-[a-z-]+=/;
+
 /** Where the root file system's bytes are; "untold" when the kernel's names lead out of what this process can see. */
 type Home = { readonly kind: "memory" | "disk" | "untold"; readonly text: string };
 
@@ -86,19 +89,12 @@ export class HostGuard {
     const root = mountOf(mounts, "/");
     if (root === null) return { kind: "untold", text: "unknown: no mount of / in /proc/self/mountinfo" };
     const home = await this.#homeOf(root, mounts, new Set());
-    if (home.kind !== "untold") return home;
-    // Parts of the root are in a place this process cannot see (a container, or a ramdisk that switched its root). If
-    // no mounted file system at all is on a disk, the root is not either.
-    for (const mount of await this.#allMounts()) {
-      for (const name of await this.#devicesOf(mount)) {
-        if ((await this.#homeOfDevice(name, mounts, new Set())).kind === "disk")
-          return {
-            kind: "disk",
-            text: `${home.text}, and ${mount.source} is mounted on ${mount.mountPoint}`,
-          };
-      }
-    }
-    return { kind: "memory", text: home.text };
+    // A root whose parts lie where this process cannot see is that of a container, or of a live image that switched its root. Only a
+    // kernel that was booted to run the agent makes it a ramdisk; everything else is taken for a machine in use.
+    const bootedForAgent = AGENT_PARAMETER.test(
+      await this.#system.files.readText("/proc/cmdline").catch(missingIsEmpty),
+    );
+    return home.kind === "untold" && bootedForAgent ? { kind: "memory", text: home.text } : home;
   }
 
   async #homeOf(mount: Mount, mounts: readonly Mount[], seen: Set<Mount>): Promise<Home> {

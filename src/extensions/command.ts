@@ -15,8 +15,11 @@ export type CommandContext = {
   readonly signal: AbortSignal;
   /** Published as `command_progress` while an asynchronous command runs. */
   readonly report: ReportProgress;
-  /** Runs another command, to its end, as a part of this one: unlisted, and not subject to the busy rule. */
-  readonly runChild: (name: string, params: JsonObject) => Promise<CommandResult>;
+  /**
+   * Runs another command, to its end, as a part of this one: unlisted, and not subject to the busy rule. Null in a command
+   * that is itself a part of another: that one is under way.
+   */
+  readonly runChild: ((name: string, params: JsonObject) => Promise<CommandResult>) | null;
 };
 
 /** Finds commands by their full name; validators of commands that run other commands use it. */

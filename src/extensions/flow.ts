@@ -1,8 +1,9 @@
 // Runs several commands in a row as one, for clients other than Ironic. The children are listed nowhere and
-// the first one that does not succeed ends the flow. (DEV-20: so does a version mismatch.)
+// the first one that does not succeed ends the flow. (DEV-20: so does a version mismatch.) A flow inside a flow is
+// refused as busy (control-plane specification 4.8).
 
 import { Type } from "@sinclair/typebox";
-import { CommandExecutionError, InvalidCommandParamsError } from "../errors.ts";
+import { AgentIsBusy, CommandExecutionError, InvalidCommandParamsError } from "../errors.ts";
 import { asyncCommand, defineExtension } from "./command.ts";
 import { jsonObject } from "./param-types.ts";
 
@@ -23,6 +24,8 @@ export const flow = defineExtension("flow", {
     },
 
     async run({ runChild }, params) {
+      // Even an empty flow inside another: what a flow may hold does not depend on what that holds.
+      if (runChild === null) throw new AgentIsBusy("start_flow");
       for (const [name, childParams] of params.flow.flatMap((commands) => Object.entries(commands))) {
         const result = await runChild(name, childParams);
         // The reference's text; the child's own error is in the log.

@@ -196,8 +196,7 @@ export class CommandRegistry implements CommandDirectory {
         const bound = this.#bind(command, name, params);
         const outcome = await this.#perform(command.kind, name, bound, {
           ...context,
-          // As in the reference: to a child's own children, the parent is the command under way.
-          runChild: () => Promise.reject(new AgentIsBusy(child.state.command_name)),
+          runChild: null,
         });
         return finalState(child, outcome);
       },

@@ -52,7 +52,8 @@ export function hintedValues(device: BlockDevice, hints: JsonObject): string[] {
     if (hint === "rotational") return [`rotational ${device.rotational}`];
     const valuesOf = hint === "name" ? undefined : TEXT_HINTS[hint];
     if (valuesOf === undefined) return [];
-    const known = valuesOf(device).filter((value) => value !== null);
+    // The long and the short form of a serial number are often the same.
+    const known = [...new Set(valuesOf(device).filter((value) => value !== null))];
     return [`${hint} ${known.length > 0 ? known.join(" or ") : "none"}`];
   });
 }

@@ -12,11 +12,12 @@ import type { Logger } from "../system/log.ts";
 import { environmentProxies, type ProxySettings, proxyFor } from "../system/proxy.ts";
 import type { System } from "../system/system.ts";
 
-/** Minor versions (of 1.N) at which the API learnt what the agent needs. */
+/** Minor versions (of 1.N) at which the API, and the conductors behind it, learnt what the agent needs. */
 export const API_MINOR = {
   agentVersion: 36,
   agentToken: 62,
   agentVerifyCa: 68,
+  /** Ironic 29.0, the first release whose conductors send the token when they read results. */
   commandResultsToken: 96,
 } as const;
 

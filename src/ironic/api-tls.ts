@@ -1,6 +1,7 @@
 // How this agent's own API is served: with the operator's certificate, with one made now, or in plain HTTP.
 // Source: control-plane specification 6, 2.6.6 ([ssl]) and DEV-8.
 
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { Config } from "../config/config.ts";
 import { ConfigurationError } from "../config/configuration-error.ts";
 import { errorText } from "../errors.ts";
@@ -77,13 +78,45 @@ async function operatorTls(
     if (path === null) throw new ConfigurationError(`listen_tls needs ${name}`, 1);
     return read(name, path);
   };
+  const where = (name: "tls_cert_file" | "tls_key_file") =>
+    `${name} (from ${config.origin(name)}): ${config.get(name)}`;
+  const [cert, key] = [await required("tls_cert_file"), await required("tls_key_file")];
+  requirePair(cert, key, where);
   const clientCa = config.get("ssl.ca_file");
   const version = config.get("ssl.version");
   const only = version === "TLSv1_2" ? "1.2" : version === "TLSv1_3" ? "1.3" : null;
   return {
-    cert: await required("tls_cert_file"),
-    key: await required("tls_key_file"),
+    cert,
+    key,
     clientCa: clientCa === null ? null : await read("ssl.ca_file", clientCa),
     ...(only === null ? {} : { minVersion: only, maxVersion: only }),
   };
+}
+
+/** Checked here, because the listening socket would blame its address for a bad certificate. @throws ConfigurationError */
+function requirePair(
+  cert: string,
+  key: string,
+  where: (name: "tls_cert_file" | "tls_key_file") => string,
+): void {
+  const certificate = understood(() => new X509Certificate(cert));
+  if (certificate === null)
+    throw new ConfigurationError(`${where("tls_cert_file")} holds no PEM certificate`, 1);
+  const privateKey = understood(() => createPrivateKey(key));
+  if (privateKey === null)
+    throw new ConfigurationError(`${where("tls_key_file")} holds no PEM private key without a password`, 1);
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new ConfigurationError(
+      `${where("tls_key_file")} is not the key of the certificate in ${where("tls_cert_file")}`,
+      1,
+    );
+}
+
+/** What `read` makes of a file's content, or null if that is not what it should be. */
+function understood<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null; // OpenSSL's words ("NO_START_LINE") say less than the caller does
+  }
 }

@@ -40,7 +40,9 @@ const ORIGIN = "lookup answer";
 
 /**
  * Applies Ironic's settings to the options and takes the token.
- * "lost": Ironic gave the token away before and this agent does not hold it, so it can never be commanded.
+ * "lost": Ironic gave the token away before and this agent does not hold it, so it can never be commanded. That does not
+ * depend on agent_token_required: whoever masks tokens (API 1.62 and newer) also demands them. A standalone agent is never
+ * lost, because it takes commands without a token.
  */
 export function applyLookupAnswer(
   { token: candidate, settings }: LookupAnswer,
@@ -49,7 +51,15 @@ export function applyLookupAnswer(
   log: Logger,
 ): "usable" | "lost" {
   applySettings(settings, config, log);
-  if (candidate === null) return "usable";
+  const standalone = config.get("standalone");
+  if (candidate === null) {
+    if (!token.held && !standalone)
+      log.error(
+        "This conductor hands out no agent token, as those with an API older than 1.62 (before Ussuri) do not: the agent " +
+          "cannot be commanded, because it takes no command without one. Upgrade Ironic.",
+      );
+    return "usable";
+  }
   switch (token.accept(candidate)) {
     case "accepted":
       return "usable";
@@ -59,7 +69,7 @@ export function applyLookupAnswer(
     case "masked":
       if (token.held) return "usable";
       log.warning("Ironic has handed out the agent token before, and this agent does not have it.");
-      return config.get("agent_token_required") ? "lost" : "usable";
+      return standalone ? "usable" : "lost";
   }
 }
 

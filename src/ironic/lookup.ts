@@ -17,7 +17,7 @@ export type LookupQuery = {
 };
 
 export type LookupPatience = {
-  /** Seconds after which no further attempt begins. */
+  /** Seconds: no attempt begins later than this after the first one did. */
   readonly timeout: number;
   /** Seconds; least upper limit of the random wait. */
   readonly interval: number;
@@ -30,7 +30,8 @@ const LOCKED_PAUSES = [5, 10, 30];
 
 /**
  * Asks until Ironic knows the node.
- * @throws LookupNodeError when `timeout` has passed; the signal's reason.
+ * The last attempt begins when `timeout` is over, so that a long wait neither cuts the time short nor exceeds it.
+ * @throws LookupNodeError when an attempt has failed and `timeout` has passed; the signal's reason.
  */
 export async function lookUpNode(
   api: IronicApi,
@@ -45,15 +46,18 @@ export async function lookUpNode(
     const outcome = await tryLookup(api, query, signal);
     if (outcome.answer !== null) return outcome.answer;
     log.warning(`Lookup attempt ${attempt} failed: ${outcome.reason}`);
-    if (clock.monotonic() - started >= timeout)
+    const elapsed = clock.monotonic() - started;
+    if (elapsed >= timeout)
       throw new LookupNodeError(
         `Could not look up node info. Check logs for details. Asked ${api.urls.join(", ")} for ` +
-          `${timeout} s with the MAC addresses ${query.macs.join(", ")}; the last answer was: ${outcome.reason}`,
+          `${Math.round(elapsed)} s (lookup_timeout is ${timeout} s) with the MAC addresses ${query.macs.join(", ")}; ` +
+          `the last answer was: ${outcome.reason}`,
       );
     locked = outcome.locked ? locked + 1 : 0;
-    if (locked > 0) await clock.sleep(LOCKED_PAUSES[Math.min(locked, LOCKED_PAUSES.length) - 1] ?? 0, signal);
+    const lockedPause = locked > 0 ? (LOCKED_PAUSES[Math.min(locked, LOCKED_PAUSES.length) - 1] ?? 0) : 0;
     const ceiling = Math.max(interval, Math.min(2 ** (attempt - 1), LONGEST_WAIT));
-    await clock.sleep(clock.uniform(0, ceiling), signal);
+    const wait = lockedPause + clock.uniform(0, ceiling);
+    await clock.sleep(Math.min(wait, timeout - elapsed), signal);
   }
 }
 

@@ -18,6 +18,8 @@ export type ApiOptions = {
   readonly status: Status;
   readonly commands: CommandRegistry;
   readonly authorization: Authorization;
+  /** See CommandRoutesOptions. */
+  readonly onConductorRequest: () => void;
 };
 
 /**
@@ -31,7 +33,8 @@ export type ApiHandler = (request: Request, peer: string | null) => Promise<Resp
 
 const ROUTER_STARTS_AT = 11;
 
-export function createApi({ system, status, commands, authorization }: ApiOptions): ApiHandler {
+export function createApi(options: ApiOptions): ApiHandler {
+  const { system, status, ...commandOptions } = options;
   const log = system.log.named("ironic_agent.api");
   const routes = router()
     .onError({ as: "global" }, ({ code, error, request }) => {
@@ -41,7 +44,7 @@ export function createApi({ system, status, commands, authorization }: ApiOption
     })
     .use(rootRoutes())
     .use(statusRoutes(status))
-    .use(commandRoutes({ commands, authorization }));
+    .use(commandRoutes(commandOptions));
   const api = new Hono<PeerBindings>()
     .use(requestLog(log))
     // The request itself is passed on: a copy with a rewritten URL would not be what the client sent.

@@ -3,12 +3,10 @@
 // Rules: control-plane specification 4.9 (DEV-21), conductor-contract 2.7.
 
 import type { Config } from "../config/config.ts";
+import { API_MINOR } from "../ironic/api-client.ts";
 import type { AgentToken } from "../ironic/token.ts";
 import type { Logger } from "../system/log.ts";
 import { unauthorized } from "./errors.ts";
-
-/** Ironic 29.0, the first release that sends the token when it reads results. */
-const FIRST_MINOR_WITH_TOKEN_ON_READS = 96;
 
 export type AuthorizationSources = {
   readonly token: AgentToken;
@@ -62,6 +60,6 @@ export class Authorization {
     if (config.get("standalone") && !token.held) return false;
     const setting = config.get("command_results_token");
     if (setting !== "auto") return setting === "always";
-    return (ironicApiMinor() ?? 0) >= FIRST_MINOR_WITH_TOKEN_ON_READS;
+    return (ironicApiMinor() ?? 0) >= API_MINOR.commandResultsToken;
   }
 }

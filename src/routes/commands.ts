@@ -10,24 +10,36 @@ import { addSlash, PREFIXES, READ_AND_COMMAND, READ_ONLY, refuse, router } from 
 export type CommandRoutesOptions = {
   readonly commands: CommandRegistry;
   readonly authorization: Authorization;
+  /** Called for each request that passed authorization, before it is dealt with: the conductor has looked in. */
+  readonly onConductorRequest: () => void;
 };
 
-export function commandRoutes({ commands, authorization }: CommandRoutesOptions) {
+export function commandRoutes({ commands, authorization, onConductorRequest }: CommandRoutesOptions) {
+  const authorizeRead = (asked: URLSearchParams) => {
+    authorization.toRead(asked.get("agent_token"));
+    onConductorRequest();
+  };
+
+  const authorizeCommand = (asked: URLSearchParams) => {
+    authorization.toCommand(asked.get("agent_token"));
+    onConductorRequest();
+  };
+
   const list = ({ request }: { request: Request }) => {
-    authorization.toRead(query(request).get("agent_token"));
+    authorizeRead(query(request));
     return jsonResponse({ commands: commands.results() });
   };
 
   const read = async ({ request, params }: { request: Request; params: { id: string } }) => {
     const asked = query(request);
-    authorization.toRead(asked.get("agent_token"));
+    authorizeRead(asked);
     return jsonResponse(waits(asked) ? await commands.wait(params.id) : commands.get(params.id));
   };
 
   const execute = async ({ request }: { request: Request }) => {
     const asked = query(request);
     // Before the body, so that a stranger cannot make the agent hold half a gigabyte.
-    authorization.toCommand(asked.get("agent_token"));
+    authorizeCommand(asked);
     const { name, params } = await readCommandRequest(request);
     const result = await commands.execute(name, params);
     return jsonResponse(waits(asked) ? await commands.wait(result.id) : result);

@@ -24,10 +24,17 @@ const HWCLOCK_TIMEOUT = 30;
 
 /**
  * Sets the hardware clock, flushes, and reboots or powers off. Returns when the machine has been told; it is gone soon after.
- * @throws SystemRebootError when every way failed, ClockSyncError only if the option fail_if_clock_not_set is on.
+ * @throws SystemRebootError when every way failed, or outside a ramdisk without --allow-host-disks: a conductor that found the
+ *   wrong machine must not take it down; ClockSyncError only if the option fail_if_clock_not_set is on.
  */
 export async function changePower(context: PowerContext, command: PowerCommand): Promise<void> {
-  const { system, signal } = context;
+  const { system, config, signal } = context;
+  const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
+  if (!config.get("allow_host_disks") && !(await guard.inRamdisk()))
+    throw new SystemRebootError(
+      `Refused to ${command}: the agent does not run from a ramdisk, so this looks like a machine in use. On a test ` +
+        "machine that may go down, start the agent with --allow-host-disks.",
+    );
   await syncClock(system, context.config, signal);
   await setHardwareClock(context);
   await flush(system, signal);

@@ -5,33 +5,43 @@
 const MASK = "******";
 const BULKY = "<...>";
 
-/** Members whose value is secret. */
-const SECRET_MEMBERS = new Set([
-  "agent_token",
-  "agent_secret_token",
-  "rescue_password",
-  "password",
-  "ipmi_password",
-  "image_server_password",
-  "image_request_authorization",
-  "pull_secret",
-  "oci_pull_secret",
-  "auth",
-  "authorization",
-  "private_key",
-]);
+/** Members, parameters, options and headers of these names are secret, whatever stands in front of them (`redfish_password`). */
+const SECRET_NAME =
+  "[a-z0-9_-]{0,40}(?:token|password|passwd|secret|signature|authorization|private_key)|auth|temp_url_sig";
+
+const SECRET_MEMBER = new RegExp(`^(?:${SECRET_NAME})$`, "i");
 
 /** Members whose value is large and holds secrets of the instance; the reference shows `<...>`, and so do we. */
 const BULKY_MEMBERS = new Set(["configdrive", "system_logs"]);
 
-/** The scheme's length is bounded, or a long word without a URL in it would take time in the square of its length. */
-const URL_CREDENTIALS = /([a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s"'@]+@/gi;
-const SECRET_PARAMETER =
-  /((?:agent_token|agent_secret_token|rescue_password|password|token|signature|temp_url_sig|x-amz-signature)=)[^&\s"'|]+/gi;
+// What a name or a scheme may have in front is bounded, or a long word would take time in the square of its length.
 
-/** `text` without credentials in URLs and without values of secret parameters (`agent_token=…`). */
+/** Up to the last `@` of the authority: a password may hold one. */
+const URL_CREDENTIALS = /([a-z][a-z0-9+.-]{0,20}:\/\/)[^/\s"'?#]+@/gi;
+/** `agent_token=…` in a query, an assignment or an option. */
+const ASSIGNED = new RegExp(`\\b((?:${SECRET_NAME})=)[^&\\s"'|]+`, "gi");
+/** `"agent_token": "…"`: JSON quoted in a text, and JSON quoted in a string of JSON. */
+const QUOTED = new RegExp(
+  `((?<q>\\\\{0,8}["'])(?:${SECRET_NAME})\\k<q>\\s*:\\s*\\k<q>)(?:(?!\\k<q>).)*`,
+  "gis",
+);
+const QUOTED_BULK = /((?<q>\\{0,8}["'])(?:configdrive|system_logs)\k<q>\s*:\s*\k<q>)(?:(?!\k<q>).)*/gis;
+/** `Authorization: Basic …`, `X-Auth-Token: …`: a header to the end of its line. */
+const HEADER = new RegExp(`^([ \\t]{0,20}(?:${SECRET_NAME}|cookie|set-cookie):\\s*)[^\\r\\n]+`, "gim");
+const INLINE_HEADER = /\b((?:authorization|x-auth-token):\s*)(?:(?:basic|bearer|digest)\s+)?[^\s,;"']+/gi;
+/** `--agent_token …`: an option and its value as two words. */
+const OPTION = new RegExp(`(--(?:${SECRET_NAME})\\s+)[^\\s-]\\S*`, "gi");
+
+/** `text` without credentials in URLs and without values that stand behind a secret name, in any usual notation. */
 export function redactText(text: string): string {
-  return text.replace(URL_CREDENTIALS, `$1${MASK}@`).replace(SECRET_PARAMETER, `$1${MASK}`);
+  return text
+    .replace(URL_CREDENTIALS, `$1${MASK}@`)
+    .replace(QUOTED, `$1${MASK}`)
+    .replace(QUOTED_BULK, `$1${BULKY}`)
+    .replace(HEADER, `$1${MASK}`)
+    .replace(INLINE_HEADER, `$1${MASK}`)
+    .replace(ASSIGNED, `$1${MASK}`)
+    .replace(OPTION, `$1${MASK}`);
 }
 
 /** A copy of a JSON-like value in which secrets are masked and bulky secrets are cut, at any depth. */
@@ -42,7 +52,7 @@ export function redactValue(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, member]) => {
       const name = key.toLowerCase();
-      if (member !== null && SECRET_MEMBERS.has(name)) return [key, MASK];
+      if (member !== null && typeof member !== "boolean" && SECRET_MEMBER.test(name)) return [key, MASK];
       if (member !== null && BULKY_MEMBERS.has(name)) return [key, BULKY];
       return [key, redactValue(member)];
     }),

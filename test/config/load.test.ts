@@ -205,6 +205,13 @@ describe("files", () => {
     expect(error.message).not.toContain("pw-");
   });
 
+  test("nor is the secret that another option's value refers to", async () => {
+    const files = { "/etc/ironic-python-agent.conf": file("listen_port = $agent_token") };
+    const error = await refusal({ kernel: "ipa-agent-token=hunter2", files });
+    expect(error.message).toContain('bad value "$agent_token" for listen_port');
+    expect(error.message).not.toContain("hunter2");
+  });
+
   test("unusable named files and directories exit with 1", async () => {
     for (const argv of [
       ["--config-file", "/missing.conf"],
@@ -260,6 +267,18 @@ describe("values", () => {
     expect(await host({ [flag]: "1\n" })).toBe("0.0.0.0");
     expect(await host({})).toBe("0.0.0.0");
     expect(await host({}, ["--listen_host", "::1"])).toBe("::1");
+  });
+
+  test("an empty address to listen on is refused, wherever it comes from", async () => {
+    const empty = { "/etc/ironic-python-agent.conf": file("listen_host = $cafile") };
+    for (const machine of [
+      { argv: ["--listen_host="] },
+      { argv: ["--listen_host", " "] },
+      { environment: { OS_DEFAULT__LISTEN_HOST: "" } },
+      { kernel: "ipa-listen-host=" },
+      { files: empty },
+    ])
+      expect((await refusal(machine)).message).toContain("for listen_host: expected an address");
   });
 });
 

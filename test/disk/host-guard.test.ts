@@ -103,13 +103,27 @@ describe("inRamdisk", () => {
       ],
     ],
     [
-      "container on a live system: nothing mounted is on a disk",
-      true,
+      "container of which nothing visible is on a disk: where its root lies cannot be told",
+      false,
       SDA,
       [
         "0:50 / / rw - overlay overlay rw,lowerdir=/var/lib/containers/A,upperdir=/var/lib/containers/u",
         "0:24 /hosts /etc/hosts rw - tmpfs tmpfs rw",
       ],
+    ],
+    [
+      "live image that switched its root, on a kernel that was booted for the agent",
+      true,
+      SDA,
+      ["0:50 / / rw - overlay overlay rw,lowerdir=/live/lower,upperdir=/live/upper"],
+      { "/proc/cmdline": "quiet ipa-api-url=http://192.0.2.1:6385 BOOTIF=52-54\n" },
+    ],
+    [
+      "system on a disk whose kernel was booted with the agent's parameters",
+      false,
+      SDA,
+      [DISK_ROOT],
+      { "/proc/cmdline": "quiet ipa-api-url=http://192.0.2.1:6385\n" },
     ],
     [
       "container whose host shows a disk in the mounts of its first process only",

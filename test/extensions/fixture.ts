@@ -17,6 +17,9 @@ import type { Step } from "../../src/steps/step.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { type RecordedSystem, type Recording, recordedSystem } from "../support/recorded-system.ts";
 
+/** The machine runs from memory, as a ramdisk does: outside of one it would not let itself be powered off. */
+const RAMDISK = { "/proc/self/mountinfo": "20 1 0:1 / / rw - rootfs rootfs rw\n" };
+
 export type Fixture = {
   readonly system: RecordedSystem;
   readonly services: Services;
@@ -48,7 +51,8 @@ export type FixtureOptions = {
 };
 
 export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
-  const recorded = recordedSystem(options.recording);
+  const { recording = {} } = options;
+  const recorded = recordedSystem({ ...recording, files: { ...RAMDISK, ...recording.files } });
   const system = { ...recorded, clock: options.clock ?? recorded.clock };
   const config = Config.of({ standalone: true, ...options.config });
   const deployment = new Deployment();

@@ -49,6 +49,21 @@ describe("flow.start_flow", () => {
     expect(registry.results()).toHaveLength(1);
   });
 
+  test.each([[[{ "test.echo_sync": { value: 1 } }]], [[]]])(
+    "a flow inside a flow fails as busy, whatever it holds: %j",
+    async (flow) => {
+      const { registry, system } = await fixture();
+      const { id } = await registry.execute("flow.start_flow", { flow: [{ "flow.start_flow": { flow } }] });
+      expect(await registry.wait(id)).toMatchObject({
+        command_status: "FAILED",
+        command_error: { type: "CommandExecutionError", details: "flow.start_flow was failed" },
+      });
+      const log = system.records.map(({ message }) => message);
+      expect(log.find((message) => message.startsWith("Command flow.start_flow failed"))).toContain("busy");
+      expect(log.filter((message) => message.startsWith("Command test."))).toEqual([]);
+    },
+  );
+
   test.each([
     [{}, "'flow' is missing"],
     [{ flow: {} }, "'flow' must be a list, not an object"],

@@ -57,6 +57,8 @@ describe("with hints", () => {
     expect(await details(() => choose(disks, { serial: "S2", rotational: true, size: 1 }))).toContain(
       "/dev/sdb (10737418240 bytes, serial S1, rotational false)",
     );
+    const twice = disk({ name: "/dev/sdc", all_serials: ["S3", "S3"] });
+    expect(await details(() => choose([twice], { serial: "S2" }))).toContain("bytes, serial S3)");
     const unknown = await details(() => choose(disks, { colour: "red" }));
     expect(unknown).toContain('{"colour":"red"}');
     expect(unknown).toContain("valid hints are: size, rotational, name");

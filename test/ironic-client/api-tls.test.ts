@@ -107,9 +107,14 @@ describe("the operator's TLS", () => {
     expect(await handshake(tls, ...shown, "-tls1_3")).toBeNull();
   });
 
-  test("needs its files: what is missing is named", async () => {
+  test("needs its files: what is missing or of no use is named", async () => {
     await using files = await selfSigned("127.0.0.1");
+    await using other = await selfSigned("127.0.0.1");
+    const pair = (cert: string, key: string) => ({ tls_cert_file: cert, tls_key_file: key });
     for (const [values, named] of [
+      [pair("/proc/version", files.keyFile), "/proc/version holds no PEM certificate"],
+      [pair(files.certFile, "/proc/version"), "/proc/version holds no PEM private key"],
+      [pair(files.certFile, other.keyFile), `${other.keyFile} is not the key of the certificate`],
       [{ tls_key_file: files.keyFile }, "tls_cert_file"],
       [{ tls_cert_file: files.certFile }, "tls_key_file"],
       [{ tls_cert_file: "/missing.pem", tls_key_file: files.keyFile }, "/missing.pem"],

@@ -106,8 +106,25 @@ describe("applying it", () => {
     expect(apply({ agent_token: "short", agent_token_required: true }).token.held).toBe(false);
   });
 
-  test("the mask without a token means that the agent cannot be commanded, if Ironic insists on tokens", () => {
-    expect(apply({ agent_token: "******", agent_token_required: true }).state).toBe("lost");
-    expect(apply({ agent_token: "******" }).state).toBe("usable");
+  test("the mask without a token means that it is lost, whether or not Ironic says that it insists on tokens", () => {
+    for (const required of [{ agent_token_required: true }, { agent_token_required: false }, {}]) {
+      expect(apply({ agent_token: "******", ...required }).state).toBe("lost");
+      const standalone = Config.of({ standalone: true });
+      expect(apply({ agent_token: "******", ...required }, standalone).state).toBe("usable");
+    }
   });
+
+  test.each([[{}], [{ agent_token: null }]])(
+    "no token at all (%j) is another case, and said once",
+    (answer) => {
+      const errors = (...given: [Config?, AgentToken?]) => {
+        const { state, records } = apply(answer, ...given);
+        expect(state).toBe("usable");
+        return records.filter(({ level }) => level === "ERROR").map(({ message }) => message);
+      };
+      expect(errors()).toEqual([expect.stringContaining("hands out no agent token")]);
+      expect(errors(Config.of(), new AgentToken(TOKEN))).toEqual([]);
+      expect(errors(Config.of({ standalone: true }))).toEqual([]);
+    },
+  );
 });

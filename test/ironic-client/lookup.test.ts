@@ -13,12 +13,18 @@ const FOUND = { status: 200, body: { node: { uuid: UUID }, config: { heartbeat_t
 /** Answers `script` to the discoveries and lookups in turn, then FOUND; returns what happened. */
 async function lookUp(
   script: Answer[],
-  options: { version?: string; timeout?: number; nodeUuid?: string } = {},
+  options: { version?: string; timeout?: number; nodeUuid?: string; attemptTakes?: number } = {},
 ) {
   const ironic = fakeIronic(options.version ?? "1.99", (_, path) =>
     path === "/" && script[0] !== "refused" && script[0]?.status !== 503 ? null : (script.shift() ?? FOUND),
   );
-  const system = recordedSystem({ http: ironic.http });
+  const system = recordedSystem({
+    http: async (request) => {
+      if (options.attemptTakes !== undefined && request.url.includes("/v1/lookup"))
+        await system.clock.sleep(options.attemptTakes);
+      return ironic.http(request);
+    },
+  });
   const api = await IronicApi.create(system, Config.of({ api_url: "http://ironic" }));
   const query = {
     macs: ["52:54:00:AA:00:01", "52:54:00:aa:00:02", "52:54:00:aa:00:01"],
@@ -87,7 +93,7 @@ describe("the lookup", () => {
     const { sleeps } = await lookUp([locked, locked, locked, locked, { status: 404 }, locked], {
       timeout: 1000,
     });
-    expect(sleeps).toEqual([5, 0.5, 10, 1, 30, 2, 30, 4, 8, 5, 16]);
+    expect(sleeps).toEqual([5.5, 11, 32, 34, 8, 21]);
   });
 
   test("asks for the version again when Ironic refuses it", async () => {
@@ -104,8 +110,17 @@ describe("the lookup", () => {
     expect(details).toStartWith("Could not look up node info. Check logs for details.");
     expect(details).toContain("52:54:00:aa:00:02");
     expect(details).toContain("no such node");
-    // 0.5 + 1 + 2 s: the first end of an attempt past 3 s.
-    expect(sleeps).toEqual([0.5, 1, 2]);
+    expect(details).toContain("for 3 s (lookup_timeout is 3 s)");
+    // The third wait would have been 2 s: the last attempt begins when the time is over, not later.
+    expect(sleeps).toEqual([0.5, 1, 1.5]);
+  });
+
+  test("never outlasts its time because of a locked node, and says how long the last attempt made it", async () => {
+    const locked = { status: 409, body: fault("Node is locked") };
+    const { answer, sleeps } = await lookUp([locked, locked, locked], { timeout: 3, attemptTakes: 2 });
+    // 2 s for the first attempt, 1 s of pause, 2 s for the second.
+    expect(sleeps).toEqual([2, 1, 2]);
+    expect((answer as LookupNodeError).details).toContain("for 5 s (lookup_timeout is 3 s)");
   });
 
   test("stops when told to, not after its patience", async () => {

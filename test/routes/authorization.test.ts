@@ -132,3 +132,27 @@ describe("reading results", () => {
     expect(await statusOfGet(api)).toBe(200);
   });
 });
+
+describe("requests of the conductor are reported", () => {
+  const config = { standalone: false, command_results_token: "always" } as const;
+
+  test.each([
+    ["GET", "/v1/commands/"],
+    ["GET", "/v1/commands/some-id"],
+    ["POST", "/v1/commands/"],
+  ])("%s %s: with the token, and never when it is refused", async (method, path) => {
+    const api = await apiFixture({ config, token: TOKEN });
+    expect((await api.request(method, path)).status).toBe(401);
+    expect((await api.request(method, `${path}?agent_token=${WRONG}`)).status).toBe(401);
+    expect(api.conductorRequests).toBe(0);
+    expect((await api.request(method, `${path}?agent_token=${TOKEN}`)).status).not.toBe(401);
+    expect(api.conductorRequests).toBe(1);
+  });
+
+  test("others are not its business", async () => {
+    const api = await apiFixture({ config, token: TOKEN });
+    for (const path of ["/", "/v1/status", "/v1/status?x=/commands", "/v1/commands", "/v1/commands/a/b"])
+      await api.get(`${path}${path.includes("?") ? "&" : "?"}agent_token=${TOKEN}`);
+    expect(api.conductorRequests).toBe(0);
+  });
+});

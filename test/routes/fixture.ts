@@ -22,6 +22,8 @@ export type ApiFixture = Fixture & {
   readonly token: AgentToken;
   /** What discovery found; null before it. */
   ironicApiMinor: number | null;
+  /** How often the API reported a request of the conductor. */
+  conductorRequests: number;
   get(path: string): Promise<Answer>;
   request(method: string, path: string, body?: Bun.BodyInit): Promise<Answer>;
   /** POST /v1/commands/ */
@@ -39,7 +41,15 @@ export async function apiFixture(options: FixtureOptions & { token?: string } = 
     ironicApiMinor: () => complete.ironicApiMinor,
   });
   const status = { started_at: 1795329776.97, version: "6.4.4" };
-  const api = createApi({ system, status, commands: made.registry, authorization });
+  const api = createApi({
+    system,
+    status,
+    commands: made.registry,
+    authorization,
+    onConductorRequest: () => {
+      complete.conductorRequests++;
+    },
+  });
   const request = async (method: string, path: string, body?: Bun.BodyInit): Promise<Answer> => {
     const response = await api(
       new Request(`${HOST}${path}`, { method, ...(body === undefined ? {} : { body }) }),
@@ -53,6 +63,7 @@ export async function apiFixture(options: FixtureOptions & { token?: string } = 
     api,
     token,
     ironicApiMinor: null,
+    conductorRequests: 0,
     request,
     get: (path) => request("GET", path),
     post: (name, params, query = "") =>

@@ -11,6 +11,7 @@ import type { JsonObject } from "../../src/json.ts";
 import type { Progress } from "../../src/progress.ts";
 import { type EraseContext, eraseMetadata } from "../../src/steps/erase-metadata.ts";
 import type { BlockDevice } from "../../src/system/block-device.ts";
+import { ProgramMissingError } from "../../src/system/programs.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
@@ -244,6 +245,17 @@ describe("failures", () => {
       "/dev/sda is still in use after 20 attempts, 1 s apart: by the processes 123, 456",
     );
     expect(stuck.recorded.sleeps).toHaveLength(19);
+  });
+
+  test("without fuser nobody is waited for", async () => {
+    const without = machine(["/dev/sda"], {
+      fuser: () => {
+        throw new ProgramMissingError("fuser", "not found in PATH");
+      },
+    });
+    await eraseMetadata(context(without.system), ["/dev/sda"]);
+    expect(wiped(without.recorded)).toContain("/dev/sda");
+    expect(without.recorded.records.some(({ message }) => message.includes("fuser (psmisc)"))).toBe(true);
   });
 
   test("what fuser says of processes it may not see is not about the device; other complaints are", async () => {

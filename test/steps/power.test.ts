@@ -113,9 +113,19 @@ describe("when the command does not work", () => {
   });
 
   test("a machine that is not in a ramdisk is never reset by force", async () => {
-    const { error, sysrq } = await change("reboot", { programs: {}, files: HOST });
+    const config = { allow_host_disks: true };
+    const { error, sysrq } = await change("reboot", { programs: {}, files: HOST, config });
     expect(error).toBeInstanceOf(SystemRebootError);
     expect(sysrq).toBe("");
+  });
+
+  test("outside a ramdisk the machine is not taken down at all, unless it is a test machine", async () => {
+    const programs = { reboot: {} };
+    const refused = await change("reboot", { programs, files: HOST });
+    expect(refused.error?.details).toContain("Refused to reboot: the agent does not run from a ramdisk");
+    expect(refused.calls).toEqual([]);
+    const allowed = await change("reboot", { programs, files: HOST, config: { allow_host_disks: true } });
+    expect(allowed.calls).toContain("reboot");
   });
 });
 

@@ -28,7 +28,7 @@ import { type WriteImageContext, writeImage, writeImageStep } from "../../src/st
 import { realBlockDevices } from "../../src/system/block-device.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
-import { type Answer, answer, faultServer, file, hangUp } from "../support/fault-server.ts";
+import { type Answer, answer, faultServer, file, hangUp, type RawRequest } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 
 const MEBIBYTE = 1024 * 1024;
@@ -175,7 +175,7 @@ async function serving(
   script: Answer[],
   image: Uint8Array,
   more: JsonObject,
-  work: (info: JsonObject, requests: readonly unknown[]) => Promise<void>,
+  work: (info: JsonObject, requests: readonly RawRequest[]) => Promise<void>,
 ): Promise<void> {
   await using server = await faultServer(...script);
   const info = {
@@ -369,6 +369,39 @@ describe("a config drive", () => {
     );
     expect((await partitionBytes(disk, content.length)).equals(content)).toBe(true);
   });
+
+  const credentials: [string, Partial<OptionValues>, JsonObject, string][] = [
+    [
+      "basic credentials that came with the image",
+      {},
+      { image_server_auth_strategy: "http_basic", image_server_user: "u", image_server_password: "p" },
+      `Basic ${btoa("u:p")}`,
+    ],
+    [
+      "the header that came with the image",
+      {},
+      { image_request_authorization: btoa("Bearer t0ken") },
+      "Bearer t0ken",
+    ],
+    [
+      "basic credentials from the options",
+      { image_server_auth_strategy: "http_basic", image_server_user: "u", image_server_password: "p" },
+      {},
+      `Basic ${btoa("u:p")}`,
+    ],
+  ];
+  for (const [name, config, auth, header] of credentials)
+    onMachine(`its server never sees what the image's is given: ${name}`, { config }, async ({ context }) => {
+      const content = gzipSync(await configDrive()).toString("base64");
+      await using server = await faultServer(answer(200, {}, content));
+      await serving([file(gptImage)], gptImage, { ...RAW, ...auth }, async (info, requests) => {
+        await writeImage(context, info, `${server.url}/drive`);
+        expect(requests.map(({ headers }) => headers.authorization)).toEqual(requests.map(() => header));
+        expect(requests).not.toBeEmpty();
+      });
+      expect(server.requests).not.toBeEmpty();
+      for (const { headers } of server.requests) expect(headers).not.toHaveProperty("authorization");
+    });
 
   const useless: [string, Json, string, number][] = [
     ["is no base64", "%%%", "is not base64 encoded", 500],

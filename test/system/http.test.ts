@@ -82,6 +82,19 @@ describe("the client", () => {
     await server.stop(0);
   });
 
+  test("an answer that the server is silent about for long still comes: no idle time-out", async () => {
+    // The runtime looks for idle connections every 4 s, so the shortest time-out strikes by then.
+    const handle = async () => {
+      await Bun.sleep(5000);
+      return new Response("done");
+    };
+    const server = await realHttpListener({ ...local, handle });
+    const url = `http://127.0.0.1:${server.port}/`;
+    const answer = await realHttpClient({ method: "GET", url, timeout: 30 });
+    expect(await answer.text()).toBe("done");
+    await server.stop(0);
+  }, 30_000);
+
   test("a reader that stops reading stops the sender: memory does not grow with the body", async () => {
     const chunk = new Uint8Array(1024 * 1024);
     let sent = 0;
