@@ -101,6 +101,11 @@ const MODES = {
       { name: "unit tests", argv: ["bun", "test"], countsTests: true },
     ],
   },
+  build: {
+    packages: () => [],
+    summary: false,
+    steps: (args) => [{ name: "build", argv: ["bun", "run", "build.ts", ...args], quiet: true }],
+  },
   bench: {
     packages: () => BENCH_PACKAGES,
     summary: false,
