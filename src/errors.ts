@@ -242,6 +242,18 @@ export class ImageWriteError extends RestError {
   override readonly summary = "Error writing image to device";
 }
 
+/** The reference sends the same text as message and details. */
+export class FileSystemNotSupported extends RestError {
+  override readonly type = "FileSystemNotSupported";
+  override readonly summary: string;
+
+  constructor(fileSystem: string, options?: ErrorOptions) {
+    const text = `Failed to create a file system. File system ${fileSystem} is not supported.`;
+    super(text, options);
+    this.summary = text;
+  }
+}
+
 export class InvalidImage extends DeploymentError {
   override readonly type = "InvalidImage";
   override readonly summary = "The provided image is not valid for use";

@@ -37,7 +37,7 @@ export async function writeConfigDrive(
     const partition =
       (await findByLabel(system, target, options.signal)) ??
       (await createPartition(system, target, content.length, options));
-    await copy(system, partition, content);
+    await fillConfigDrive(system, partition, content);
     await settleUdev(system, options.signal);
     return partition;
   } catch (error) {
@@ -162,7 +162,8 @@ async function tableOf(system: System, { disk, nodeUuid }: ConfigDriveTarget) {
   }
 }
 
-async function copy(system: System, partition: string, content: Uint8Array): Promise<void> {
+/** Writes the content into its partition. @throws DeploymentError if it does not fit or could not be read there */
+export async function fillConfigDrive(system: System, partition: string, content: Uint8Array): Promise<void> {
   await using device = await system.blockDevices.open(partition, "write-exclusive");
   if (content.length > device.size)
     throw new DeploymentError(

@@ -8,12 +8,16 @@ export type FileSystemIdentity = {
   readonly label: string | null;
   /** As the file system writes it: FAT's are upper case. */
   readonly uuid: string | null;
+  /** `ext4`, `vfat`, `swap` …; null without one. */
+  readonly type: string | null;
+  /** Of the partition it is in: a GUID, or `<disk signature>-<number>`. */
+  readonly partUuid: string | null;
 };
 
 /** blkid's way to say that it recognised nothing, or signatures that contradict each other. */
 const NOTHING_FOUND = [2, 8];
 
-/** Both null where there is no file system. @throws ProgramFailedError, ProgramMissingError */
+/** Null for all that is unknown, as where there is no file system. @throws ProgramFailedError, ProgramMissingError */
 export async function probeFileSystem(
   system: System,
   device: string,
@@ -24,7 +28,12 @@ export async function probeFileSystem(
     signal,
   });
   const values = parseBlkidExport(stdout);
-  return { label: values.get("LABEL") ?? null, uuid: values.get("UUID") ?? null };
+  return {
+    label: values.get("LABEL") ?? null,
+    uuid: values.get("UUID") ?? null,
+    type: values.get("TYPE") ?? null,
+    partUuid: values.get("PART_ENTRY_UUID") ?? null,
+  };
 }
 
 /** `KEY=value` lines; blkid escapes blanks and the like in values with a backslash. */

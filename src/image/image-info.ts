@@ -15,6 +15,22 @@ export type ImageAuth = {
   readonly authorization: string | null;
 };
 
+/** Partitions to make for an image of a root file system; sizes in MiB, 0 = no such partition. */
+export type PartitionRequest = {
+  readonly rootMiB: number;
+  readonly swapMiB: number;
+  readonly ephemeralMiB: number;
+  /** A file system mkfs knows. */
+  readonly ephemeralFormat: string;
+  /** Keep what the ephemeral partition of the last deployment holds, and with it the partition table. */
+  readonly preserveEphemeral: boolean;
+  /** What the conductor says of the deployment; null when it leaves it to the node's capabilities. */
+  readonly bootMode: "uefi" | "bios" | null;
+  readonly label: string | null;
+  /** Conductors up to Zed may boot the node from the network: no boot partition then. */
+  readonly netboot: boolean;
+};
+
 export type ImageInfo = {
   /** For messages and the result; never used as a path. */
   readonly id: string;
@@ -34,6 +50,8 @@ export type ImageInfo = {
   /** Config drive of the image itself; one given with the command wins. */
   readonly configDrive: string | null;
   readonly auth: ImageAuth;
+  /** Null for a whole-disk image. */
+  readonly partition: PartitionRequest | null;
 };
 
 const MAX_ID_BYTES = 255;
@@ -61,7 +79,7 @@ export function parseImageInfo(value: Json, options: { readonly md5Enabled: bool
       ? { algorithm: nonEmptyString(value, "os_hash_algo"), value: nonEmptyString(value, "os_hash_value") }
       : null;
   requireChecksum(checksum, osHash !== null, options.md5Enabled);
-  const imageInfo = {
+  return {
     id: parseId(value.id),
     urls: parseUrls(urls),
     checksum,
@@ -78,13 +96,43 @@ export function parseImageInfo(value: Json, options: { readonly md5Enabled: bool
       password: optionalText(value, "image_server_password"),
       authorization: optionalText(value, "image_request_authorization"),
     },
+    // Only the one word means it; everything else is a whole disk.
+    partition: value.image_type === "partition" ? parsePartitionRequest(value) : null,
   };
-  if (value.image_type === "partition")
+}
+
+function parsePartitionRequest(value: JsonObject): PartitionRequest {
+  const rootMiB = mebibytes(value, "root_mb");
+  if (rootMiB === 0)
     throw new InvalidCommandParamsError(
-      "Image 'image_type' is 'partition': this release of the agent writes whole-disk images only. " +
-        "Deploy a whole-disk image.",
+      "Image 'root_mb' must be the size of the root partition in MiB, a whole number above 0.",
     );
-  return imageInfo;
+  const ephemeralFormat = optionalText(value, "ephemeral_format") ?? "ext4";
+  if (!/^[a-z0-9][a-z0-9.+-]*$/.test(ephemeralFormat))
+    throw new InvalidCommandParamsError(
+      `Image 'ephemeral_format' must be the name of a file system, not '${ephemeralFormat}'.`,
+    );
+  const bootMode = optionalText(value, "deploy_boot_mode")?.toLowerCase() ?? null;
+  return {
+    rootMiB,
+    swapMiB: mebibytes(value, "swap_mb"),
+    ephemeralMiB: mebibytes(value, "ephemeral_mb"),
+    ephemeralFormat,
+    preserveEphemeral: optionalBoolean(value, "preserve_ephemeral"),
+    bootMode: bootMode === "uefi" || bootMode === "bios" ? bootMode : null,
+    label: optionalText(value, "disk_label"),
+    netboot: optionalText(value, "boot_option") === "netboot",
+  };
+}
+
+/** A number of MiB, also as text; 0 when absent. */
+function mebibytes(image: JsonObject, field: string): number {
+  const value = image[field];
+  if (isAbsent(value)) return 0;
+  const number = typeof value === "string" && /^\d+$/.test(value.trim()) ? Number(value) : value;
+  if (typeof number !== "number" || !Number.isSafeInteger(number) || number < 0)
+    throw new InvalidCommandParamsError(`Image '${field}' must be a whole number of MiB, not below 0.`);
+  return number;
 }
 
 /** An MD5 digest only counts where MD5 is permitted; a longer one, or a URL, is something else. */

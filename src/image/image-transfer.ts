@@ -1,5 +1,6 @@
 // Brings an image onto a device: straight through where its bytes are the disk's bytes, by way of a checked copy in memory
-// where they are not. Knows nothing of Ironic; what has to happen on the disk right before the first byte is the caller's.
+// where they are not. Knows nothing of Ironic; what has to happen on the disk right before the first byte is the
+// caller's.
 
 import { ImageChecksumError } from "../errors.ts";
 import type { ReportProgress } from "../progress.ts";
@@ -12,53 +13,59 @@ import { type DownloadPlan, download, type ImageBody } from "./http-source.ts";
 import { cacheImage } from "./image-cache.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import { convertToDevice } from "./qemu-img.ts";
-import { requireFit, streamToDevice, wipeEnds } from "./stream-to-device.ts";
+import { streamToDevice, wipeEnds } from "./stream-to-device.ts";
+
+/** Where an image goes: a device that may only come to be once it is sure that the image fits. */
+export type ImageTarget = {
+  /** Bytes it can hold. */
+  readonly capacity: number;
+  /** The error for an image of `bytes`, which are more than that. */
+  readonly tooLarge: (bytes: number) => Error;
+  /** Called right before the first byte is written, and again for each new attempt; resolves to the device's node. */
+  readonly prepare: () => Promise<string>;
+};
 
 export type TransferOptions = {
+  readonly target: ImageTarget;
   readonly plan: DownloadPlan;
   readonly checksum: Checksum;
   readonly hashEngine: HashEngine;
   readonly format: FormatPolicy;
   /** qemu-img's address space limit in MiB, and its runs if memory is short. */
   readonly conversion: { readonly memoryLimit: number; readonly attempts: number };
-  /** Called once the image is known to fit, right before the first byte is written; again for each new attempt. */
-  readonly prepareDevice: () => Promise<void>;
   readonly report: ReportProgress;
   readonly signal: AbortSignal;
 };
 
 /**
- * Writes a raw image to `device` while it is downloaded.
- * @throws the errors of download(), streamToDevice() and prepareDevice(); then nothing on the device boots
+ * Writes a raw image to the target while it is downloaded.
+ * @throws the errors of download(), streamToDevice() and the target; then nothing on the device boots
  */
-export async function streamImage(system: System, device: string, options: TransferOptions): Promise<void> {
+export async function streamImage(system: System, options: TransferOptions): Promise<void> {
   await download(system, options.plan, options.signal, async (body) => {
-    system.log.info(`streaming image ${options.plan.imageId} from ${body.source} to ${device}`);
-    await writeStream(system, device, body.chunks, body.length, options, newHasher(system, options));
+    system.log.info(`streaming image ${options.plan.imageId} from ${body.source}`);
+    await writeStream(system, body.chunks, body.length, options, newHasher(system, options));
   });
 }
 
 /**
- * Downloads an image into memory, checks what it is, and writes its content to `device`; the copy is deleted in any case.
+ * Downloads an image into memory, checks what it is, and writes its content to the target; the copy is deleted in any
+ * case.
  * @throws as streamImage, InvalidImage, ImageWriteError
  */
-export async function cacheAndWriteImage(
-  system: System,
-  device: string,
-  options: TransferOptions,
-): Promise<void> {
+export async function cacheAndWriteImage(system: System, options: TransferOptions): Promise<void> {
   const { plan, signal } = options;
   await using directory = await system.files.temporaryDirectory("ironic-agent-image-");
   // The image's id never names a file: it comes from outside.
   const path = `${directory.path}/image`;
   await download(system, plan, signal, (body) => cache(system, body, path, options));
   const format = await inspectFile(system, path, options.format);
-  await requireFitOn(system, device, format.virtualSize);
-  system.log.info(`writing image ${plan.imageId} (${format.name}, ${format.virtualSize} bytes) to ${device}`);
-  if (format.name === "qcow2") await convert(system, path, device, format, options);
+  requireFit(options, format.virtualSize);
+  system.log.info(`writing image ${plan.imageId} (${format.name}, ${format.virtualSize} bytes)`);
+  if (format.name === "qcow2") await convert(system, path, format, options);
   else {
     await using file = await system.files.open(path);
-    await writeStream(system, device, chunksOf(file), file.size, options, null);
+    await writeStream(system, chunksOf(file), file.size, options, null);
   }
 }
 
@@ -75,14 +82,13 @@ async function cache(system: System, body: ImageBody, path: string, options: Tra
 
 async function writeStream(
   system: System,
-  device: string,
   chunks: AsyncIterable<Uint8Array>,
   length: number | null,
   options: TransferOptions,
   hasher: ImageHasher | null,
 ): Promise<void> {
-  await requireFitOn(system, device, length);
-  await options.prepareDevice();
+  requireFit(options, length);
+  const device = await options.target.prepare();
   await using target = await system.blockDevices.open(device, "write-exclusive");
   await streamToDevice(target, chunks, {
     hasher,
@@ -99,11 +105,10 @@ async function writeStream(
 async function convert(
   system: System,
   path: string,
-  device: string,
   format: ImageFormat,
   options: TransferOptions,
 ): Promise<void> {
-  await options.prepareDevice();
+  const device = await options.target.prepare();
   const meter = new ProgressMeter(system.clock, options.report, "convert", format.virtualSize);
   try {
     await convertToDevice(system, path, device, {
@@ -121,9 +126,8 @@ async function convert(
   }
 }
 
-async function requireFitOn(system: System, device: string, length: number | null): Promise<void> {
-  await using target = await system.blockDevices.open(device, "read");
-  requireFit(target, length);
+function requireFit({ target }: TransferOptions, length: number | null): void {
+  if (length !== null && length > target.capacity) throw target.tooLarge(length);
 }
 
 async function inspectFile(system: System, path: string, policy: FormatPolicy): Promise<ImageFormat> {

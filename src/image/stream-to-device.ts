@@ -36,7 +36,8 @@ export async function streamToDevice(
   chunks: AsyncIterable<Uint8Array>,
   options: StreamOptions,
 ): Promise<number> {
-  requireFit(device, options.length);
+  const { length } = options;
+  if (length !== null && length > device.size) throw imageTooLarge(device, `has ${length} bytes`);
   try {
     return await new DeviceStream(device, options).run(chunks);
   } catch (error) {
@@ -48,9 +49,12 @@ export async function streamToDevice(
   }
 }
 
-/** @throws ImageWriteError if an image of `length` bytes cannot be on `device` */
-export function requireFit(device: Pick<BlockDevice, "path" | "size">, length: number | null): void {
-  if (length !== null && length > device.size) throw tooLarge(device, `has ${length} bytes`);
+/** The error for an image that is larger than the device; `extent` says what is known of its size. */
+export function imageTooLarge(device: Pick<BlockDevice, "path" | "size">, extent: string): ImageWriteError {
+  return new ImageWriteError(
+    `The image ${extent}, and does not fit on device ${device.path}, which has ${device.size}. ` +
+      "Use a smaller image, or root device hints that choose a larger disk.",
+  );
 }
 
 /** Zeros the first and the last mebibyte, where everything lies by which firmware or a kernel would take the disk for usable. */
@@ -124,7 +128,8 @@ class DeviceStream {
     const { meter } = this.#options;
     const bytes = this.#current.subarray(0, this.#filled);
     const end = this.#offset + bytes.length;
-    if (end > this.#device.size) throw tooLarge(this.#device, `has more than ${this.#device.size} bytes`);
+    if (end > this.#device.size)
+      throw imageTooLarge(this.#device, `has more than ${this.#device.size} bytes`);
     if (this.#current !== this.#head) {
       await this.#writing;
       this.#writing = this.#device.write(this.#padded(this.#current, bytes.length), this.#offset);
@@ -145,13 +150,6 @@ class DeviceStream {
     buffer.fill(0, length, whole);
     return buffer.subarray(0, whole);
   }
-}
-
-function tooLarge(device: Pick<BlockDevice, "path" | "size">, extent: string): ImageWriteError {
-  return new ImageWriteError(
-    `The image ${extent}, and does not fit on device ${device.path}, which has ${device.size}. ` +
-      "Use a smaller image, or root device hints that choose a larger disk.",
-  );
 }
 
 function deviceFault(device: BlockDevice, error: BlockDeviceIoError): ImageWriteError {

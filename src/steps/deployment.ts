@@ -3,20 +3,33 @@
 
 import type { JsonObject } from "../json.ts";
 
-export class Deployment {
-  #partitionUuids: JsonObject = {};
+export type WrittenImage = {
+  readonly kind: "whole disk" | "partition";
+  /** `{"root uuid": …}` and for partition images more; keys are the wire's. */
+  readonly uuids: JsonObject;
+  /** The node boots from the network: nothing on the disk will be asked to boot. */
+  readonly netboot: boolean;
+};
 
-  /** `{}` before an image was written; `{"root uuid": …}` for a whole disk. Keys are the wire's. */
+export class Deployment {
+  #written: WrittenImage | null = null;
+
+  /** Null before an image was written. */
+  get image(): WrittenImage | null {
+    return this.#written;
+  }
+
+  /** `{}` before an image was written. */
   get partitionUuids(): JsonObject {
-    return this.#partitionUuids;
+    return this.#written?.uuids ?? {};
   }
 
   /** A new write begins: what is known of the old one is void. */
   clear(): void {
-    this.#partitionUuids = {};
+    this.#written = null;
   }
 
-  written(partitionUuids: JsonObject): void {
-    this.#partitionUuids = partitionUuids;
+  written(image: WrittenImage): void {
+    this.#written = image;
   }
 }

@@ -1,33 +1,30 @@
-// prepare_image's work and the deploy step write_image: puts a whole-disk image and its config drive on the install device.
-// The order is the safety: everything that can be found wrong is found before the disk is touched, and a disk that
-// was touched in vain does not boot. Source: deploy specification, chapters 1, 2, 4 and 8.
+// prepare_image's work and the deploy step write_image: puts an image and its config drive on the install device. Here is what
+// whole-disk and partition images have in common. The order is the safety: everything that can be found wrong is
+// found before the disk is touched, and a disk that was touched in vain does not boot. Source: deploy specification, chapters 1, 2, 4 and 8.
 
 import type { Config } from "../config/config.ts";
 import { tlsClientOptions } from "../config/tls-client-options.ts";
-import { writeConfigDrive } from "../disk/config-drive.ts";
 import { CONFIG_DRIVE_LIMIT, decodeConfigDrive } from "../disk/config-drive-content.ts";
-import { moveBackupGpt } from "../disk/gpt-backup.ts";
 import { HostGuard } from "../disk/host-guard.ts";
-import { diskIdentifier, PartitionTableError, readPartitionTable } from "../disk/partition-table.ts";
-import { rescanPartitions } from "../disk/rescan.ts";
-import { wipeDiskMetadata } from "../disk/wipe.ts";
 import { DeploymentError, errorText, InvalidCommandParamsError } from "../errors.ts";
 import { type Checksum, chooseChecksum } from "../image/checksum.ts";
 import { imageAuthorization } from "../image/http-auth.ts";
 import { type GetSettings, shownUrl } from "../image/http-get.ts";
 import { type DownloadPlan, downloadBytes } from "../image/http-source.ts";
 import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.ts";
-import { cacheAndWriteImage, streamImage, type TransferOptions } from "../image/image-transfer.ts";
-import { wipeEnds } from "../image/stream-to-device.ts";
+import {
+  cacheAndWriteImage,
+  type ImageTarget,
+  streamImage,
+  type TransferOptions,
+} from "../image/image-transfer.ts";
 import type { Json } from "../json.ts";
 import { environmentProxies } from "../system/proxy.ts";
-import type { Step, StepContext } from "./step.ts";
-
-/** What writing needs of a step's context; `standby.prepare_image` builds the same. */
-export type WriteImageContext = Pick<
-  StepContext,
-  "system" | "config" | "node" | "signal" | "report" | "installDevice" | "deployment"
->;
+import type { WrittenImage } from "./deployment.ts";
+import type { ImageJob, WriteImageContext } from "./image-job.ts";
+import type { Step } from "./step.ts";
+import { writePartitionImage } from "./write-partition-image.ts";
+import { writeWholeDisk } from "./write-whole-disk.ts";
 
 const CHECKSUM_FILE_LIMIT = 1024 * 1024;
 /** Of the packed or encoded form; what it unpacks to has a limit of its own. */
@@ -56,10 +53,25 @@ export async function writeImage(
   const plan = await downloadPlan(context, image);
   const checksum = await findChecksum(context, image, plan);
   const configDriveContent = await loadConfigDrive(context, image, plan, configDrive);
-  await transfer(context, image, disk, plan, checksum);
-  const rootUuid = await finish(context, image, disk, configDriveContent);
-  deployment.written({ "root uuid": rootUuid });
-  return `image (${image.id}) written to device ${disk} root_uuid=${rootUuid}`;
+  const job: ImageJob = {
+    image,
+    disk,
+    configDrive: configDriveContent,
+    transfer: (target) => transfer(context, image, target, plan, checksum),
+  };
+  const written = await (image.partition === null
+    ? writeWholeDisk(context, job)
+    : writePartitionImage(context, job, image.partition));
+  deployment.written(written);
+  return `image (${image.id}) written to device ${disk} ${identifiers(written)}`;
+}
+
+/** Old conductors take the text apart at its blanks and look for these words. */
+function identifiers({ uuids, netboot }: WrittenImage): string {
+  const esp = uuids["efi system partition uuid"] ?? null;
+  const words = [`root_uuid=${uuids["root uuid"]}`];
+  if (esp !== null && !netboot) words.push(`efi_system_partition_uuid=${esp}`);
+  return words.join(" ");
 }
 
 export const writeImageStep: Step = {
@@ -155,12 +167,13 @@ async function downloadConfigDrive(
 async function transfer(
   context: WriteImageContext,
   image: ImageInfo,
-  disk: string,
+  target: ImageTarget,
   plan: DownloadPlan,
   checksum: Checksum,
 ): Promise<void> {
   const { system, config, signal, report } = context;
   const options: TransferOptions = {
+    target,
     plan,
     checksum,
     hashEngine: config.get("image_hash_engine"),
@@ -173,80 +186,9 @@ async function transfer(
       memoryLimit: config.get("disk_utils.image_convert_memory_limit"),
       attempts: config.get("disk_utils.image_convert_attempts"),
     },
-    prepareDevice: () => wipeDiskMetadata(system, disk, signal),
     report,
     signal,
   };
   const streams = image.streamRawImages && (image.diskFormat === "raw" || image.diskFormat === "gpt");
-  await (streams ? streamImage : cacheAndWriteImage)(system, disk, options);
-}
-
-/** What is left to do once the image is on the disk. A system that would come up without its config drive must not come up. */
-async function finish(
-  context: WriteImageContext,
-  image: ImageInfo,
-  disk: string,
-  configDrive: Uint8Array | null,
-): Promise<string> {
-  const { system } = context;
-  try {
-    const rootUuid = await takeOver(context, image, disk);
-    const target = { disk, nodeUuid: image.nodeUuid };
-    if (configDrive !== null) await writeConfigDrive(system, target, configDrive, rescan(context));
-    return rootUuid;
-  } catch (error) {
-    await wipeDisk(system, disk);
-    throw error;
-  }
-}
-
-/** Never fails: it follows a failure that must not be hidden. */
-async function wipeDisk(system: WriteImageContext["system"], disk: string): Promise<void> {
-  try {
-    await using device = await system.blockDevices.open(disk, "write-exclusive");
-    await wipeEnds(device);
-  } catch (error) {
-    system.log.error(`cannot wipe the start and the end of ${disk} after a failed deploy`, error);
-  }
-}
-
-/** Makes the kernel see the new partitions, checks that there are any, and puts the backup GPT where it belongs. */
-async function takeOver(context: WriteImageContext, image: ImageInfo, disk: string): Promise<string> {
-  const { system } = context;
-  const { partitions, signature, label } = await readWrittenTable(system, disk);
-  if (partitions.length === 0)
-    throw new DeploymentError(`No partitions found on the device ${disk} after writing the image.`);
-  if (label === "gpt") await fixBackupGpt(system, disk, image.nodeUuid);
-  await rescanPartitions(system, disk, rescan(context));
-  return diskIdentifier(signature);
-}
-
-async function readWrittenTable(system: WriteImageContext["system"], disk: string) {
-  await using device = await system.blockDevices.open(disk, "read");
-  try {
-    return await readPartitionTable(device);
-  } catch (error) {
-    if (!(error instanceof PartitionTableError)) throw error;
-    throw new DeploymentError(
-      "Unable to find a valid partition table on the disk after writing the image. The image may be corrupted " +
-        `or it uses a different sector size than the device. Error: ${error.message} (device ${disk})`,
-      { cause: error },
-    );
-  }
-}
-
-async function fixBackupGpt(system: WriteImageContext["system"], disk: string, nodeUuid: string) {
-  try {
-    await using device = await system.blockDevices.open(disk, "write-exclusive");
-    if (await moveBackupGpt(device)) system.log.info(`moved the backup GPT to the end of ${disk}`);
-  } catch (error) {
-    // The primary table is whole, or it would not have been read: the system boots without the backup.
-    system.log.warning(
-      `Failed to fix GPT partition on disk ${disk} for node ${nodeUuid}. Error: ${errorText(error)}`,
-    );
-  }
-}
-
-function rescan({ config, signal }: WriteImageContext) {
-  return { attempts: config.get("disk_utils.partprobe_attempts"), signal };
+  await (streams ? streamImage : cacheAndWriteImage)(system, options);
 }

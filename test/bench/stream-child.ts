@@ -25,7 +25,7 @@ const system = createSystem({
   stream: "stderr",
 });
 const started = performance.now();
-await streamImage(system, path, {
+await streamImage(system, {
   plan: {
     imageId: "bench",
     urls: [url],
@@ -43,7 +43,11 @@ await streamImage(system, path, {
   hashEngine: "auto",
   format: { permitted: ["raw"], expected: "raw", enforce: true },
   conversion: { memoryLimit: 2048, attempts: 1 },
-  prepareDevice: async () => {},
+  target: {
+    capacity: Number.POSITIVE_INFINITY,
+    tooLarge: (bytes) => new Error(`${bytes} bytes are too many`),
+    prepare: async () => path,
+  },
   report: () => {},
   signal: new AbortController().signal,
 });

@@ -49,7 +49,7 @@ describe("standby.get_partition_uuids", () => {
     const { registry, services } = await fixture();
     const ask = async () => (await registry.execute("standby.get_partition_uuids", {})).command_result;
     expect(await ask()).toEqual({});
-    services.deployment.written({ "root uuid": "0x1a2b3c4d" });
+    services.deployment.written({ kind: "whole disk", uuids: { "root uuid": "0x1a2b3c4d" }, netboot: false });
     expect(await ask()).toEqual({ "root uuid": "0x1a2b3c4d" });
   });
 });

@@ -75,10 +75,39 @@ describe("what the reference dies on later", () => {
       expect(details({ ...VALID, proxies })).toBe("Image 'proxies' must map URL schemes to proxy URLs.");
   });
 
-  test("a partition image is refused clearly, after its other faults", () => {
-    expect(details({ ...VALID, image_type: "partition" })).toContain("whole-disk images only");
-    expect(details({ ...VALID, image_type: "partition", urls: [] })).toContain("'urls' must be a list");
+  test("a partition image: sizes may be text, and the rest has defaults", () => {
+    const partition = (more: JsonObject) =>
+      parseImageInfo({ ...VALID, image_type: "partition", ...more }, { md5Enabled: true }).partition;
+    expect(partition({ root_mb: 5120, swap_mb: "1024", ephemeral_mb: 100, ephemeral_format: null })).toEqual({
+      rootMiB: 5120,
+      swapMiB: 1024,
+      ephemeralMiB: 100,
+      ephemeralFormat: "ext4",
+      preserveEphemeral: false,
+      bootMode: null,
+      label: null,
+      netboot: false,
+    });
+    expect(
+      partition({ root_mb: 1, deploy_boot_mode: "UEFI", disk_label: "gpt", boot_option: "netboot" }),
+    ).toMatchObject({ bootMode: "uefi", label: "gpt", netboot: true });
+  });
+
+  test.each([
+    [{}, "Image 'root_mb' must be the size of the root partition in MiB"],
+    [{ root_mb: 0 }, "Image 'root_mb' must be the size of the root partition in MiB"],
+    [{ root_mb: 1.5 }, "Image 'root_mb' must be a whole number of MiB"],
+    [{ root_mb: 10, swap_mb: -1 }, "Image 'swap_mb' must be a whole number of MiB"],
+    [{ root_mb: 10, ephemeral_mb: "1 GB" }, "Image 'ephemeral_mb' must be a whole number of MiB"],
+    [{ root_mb: 10, ephemeral_format: "-V" }, "Image 'ephemeral_format' must be the name of a file system"],
+    [{ root_mb: 10, preserve_ephemeral: "yes" }, "Image 'preserve_ephemeral' must be true or false"],
+  ])("a partition image with %p", (more, text) =>
+    expect(details({ ...VALID, image_type: "partition", ...more })).toStartWith(text),
+  );
+
+  test("only the one word makes a partition image", () => {
     expect(details({ ...VALID, image_type: "whole-disk-image" })).toBe("accepted");
+    expect(details({ ...VALID, image_type: "partition", urls: [] })).toContain("'urls' must be a list");
   });
 });
 
@@ -113,6 +142,7 @@ test("a full image_info as a conductor sends it", () => {
     nodeUuid: "2289732a",
     configDrive: null,
     auth: { strategy: "http_basic", user: "u", password: "p", authorization: null },
+    partition: null,
   });
 });
 

@@ -2,8 +2,7 @@
 // machine's disks. The host guard is on; the override for test machines makes loop devices fair game, and nothing else.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { createHash } from "node:crypto";
-import { mkdtemp, readFile, rename, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { gzipSync } from "node:zlib";
 import { Config } from "../../src/config/config.ts";
@@ -17,22 +16,26 @@ import {
   ImageDownloadFatalError,
   ImageDownloadOutOfSpaceError,
   ImageWriteError,
-  InvalidCommandParamsError,
   InvalidImage,
   type RestError,
 } from "../../src/errors.ts";
 import type { Json, JsonObject } from "../../src/json.ts";
-import type { Progress } from "../../src/progress.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
-import { type WriteImageContext, writeImage, writeImageStep } from "../../src/steps/write-image.ts";
+import { writeImage, writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
 import { createSystem } from "../../src/system/real.ts";
-import type { System } from "../../src/system/system.ts";
-import { type Answer, answer, faultServer, file, hangUp, type RawRequest } from "../support/fault-server.ts";
+import { type Answer, answer, faultServer, file, hangUp } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
+import {
+  failure,
+  type Machine,
+  type MachineOptions,
+  onMachine,
+  serving,
+  sha256,
+} from "./write-image-machine.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const DISK = 128 * MEBIBYTE;
 const IMAGE = 32 * MEBIBYTE;
 
 let directory = "";
@@ -66,22 +69,6 @@ async function partitionedImage(partition: (path: string) => Promise<unknown>): 
   return bytes;
 }
 
-/** Puts an old system on a disk: a GPT at both ends, and something at places in between; the rest are holes. */
-async function installOldSystem(disk: string, size: number): Promise<void> {
-  const template = `${directory}/old-${size}`;
-  if (!(await Bun.file(template).exists())) {
-    const fresh = `${directory}/${crypto.randomUUID()}`;
-    await writeFile(fresh, "");
-    await truncate(fresh, size);
-    await tool("sgdisk", "-n", "1:1M:+20M", fresh);
-    await using device = await realBlockDevices.open(fresh, "write-exclusive");
-    for (const at of [MEBIBYTE, size / 2, size - 2 * MEBIBYTE])
-      await device.write(Buffer.alloc(MEBIBYTE, 0xa5), Math.floor(at));
-    await rename(fresh, template);
-  }
-  await tool("cp", "--sparse=always", template, disk);
-}
-
 /** The image as a file of another format, made by qemu-img. */
 async function converted(image: Uint8Array, ...options: string[]): Promise<Buffer> {
   const name = `${directory}/${crypto.randomUUID()}`;
@@ -93,113 +80,8 @@ async function converted(image: Uint8Array, ...options: string[]): Promise<Buffe
   return bytes;
 }
 
-const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
-
-type Machine = {
-  readonly disk: string;
-  readonly context: WriteImageContext;
-  readonly abort: AbortController;
-  readonly deployment: Deployment;
-  readonly reports: Progress[];
-  /** Programs that were run, in order. */
-  readonly programs: string[];
-  /** Directories that were made for the cached image. */
-  readonly directories: string[];
-  content(): Promise<Buffer>;
-};
-
-type MachineOptions = {
-  readonly size?: number;
-  readonly sectorSize?: 512 | 4096;
-  readonly config?: Partial<OptionValues>;
-  readonly onReport?: (progress: Progress, abort: AbortController) => void;
-  readonly change?: (system: System) => System;
-};
-
-/** Runs `work` on a machine with one disk, which still carries an old system. */
-async function withMachine(
-  options: MachineOptions,
-  work: (machine: Machine) => Promise<void>,
-): Promise<void> {
-  await using loop = await loopDevice(options.size ?? DISK, options.sectorSize ?? 512);
-  await installOldSystem(loop.backingFile, loop.size);
-  const real = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
-  const [programs, directories]: [string[], string[]] = [[], []];
-  const system: System = {
-    ...real,
-    run: (argv, runOptions) => {
-      programs.push(argv.find((word) => word === "qemu-img") ?? argv[0] ?? "");
-      return real.run(argv, runOptions);
-    },
-    files: {
-      ...real.files,
-      temporaryDirectory: async (prefix) => {
-        const made = await real.files.temporaryDirectory(prefix);
-        directories.push(made.path);
-        return made;
-      },
-    },
-  };
-  const abort = new AbortController();
-  const deployment = new Deployment();
-  deployment.written({ "root uuid": "of the deploy before" });
-  const reports: Progress[] = [];
-  const context: WriteImageContext = {
-    system: options.change?.(system) ?? system,
-    config: Config.of({
-      allow_host_disks: true,
-      image_download_connection_retries: 1,
-      image_download_connection_retry_interval: 0,
-      image_download_connection_timeout: 5,
-      ...options.config,
-    }),
-    node: {},
-    signal: abort.signal,
-    report: (progress) => {
-      reports.push(progress);
-      options.onReport?.(progress, abort);
-    },
-    installDevice: async () => loop.path,
-    deployment,
-  };
-  const content = async () => {
-    await tool("blockdev", "--flushbufs", loop.path);
-    return readFile(loop.backingFile);
-  };
-  await work({ disk: loop.path, context, abort, deployment, reports, programs, directories, content });
-  for (const made of directories) expect(await real.files.kind(made)).toBeNull();
-}
-
-/** Serves `script` and hands an image_info for it to `work`. */
-async function serving(
-  script: Answer[],
-  image: Uint8Array,
-  more: JsonObject,
-  work: (info: JsonObject, requests: readonly RawRequest[]) => Promise<void>,
-): Promise<void> {
-  await using server = await faultServer(...script);
-  const info = {
-    id: "image-id",
-    urls: [`${server.url}/image`],
-    os_hash_algo: "sha256",
-    os_hash_value: sha256(image),
-    node_uuid: "node-uuid",
-    ...more,
-  };
-  await work(info, server.requests);
-}
-
 const RAW = { disk_format: "raw", stream_raw_images: true };
 const QCOW2 = { disk_format: "qcow2" };
-
-async function failure(promise: Promise<unknown>): Promise<RestError> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as RestError;
-  }
-  throw new Error("it succeeded");
-}
 
 function isZero(bytes: Buffer): boolean {
   return bytes.equals(Buffer.alloc(bytes.length));
@@ -208,11 +90,6 @@ function isZero(bytes: Buffer): boolean {
 /** The image is on the disk, sectors 0 and 1 aside, which the move of the backup GPT changes. */
 function expectImage(content: Buffer, image: Buffer): void {
   expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
-}
-
-function onMachine(name: string, options: MachineOptions, work: (machine: Machine) => Promise<void>): void {
-  // Beside each other, and patiently: sgdisk flushes all file systems of the machine and sleeps for a second in each call.
-  test.concurrent.skipIf(noLoopDevices !== null)(name, () => withMachine(options, work), 180_000);
 }
 
 describe("an image gets onto the disk", () => {
@@ -525,12 +402,6 @@ describe("refused with the disk untouched", () => {
       type: InvalidImage,
       details: "Security: Detected image format was gpt, but only raw are allowed",
       requests: 1,
-    },
-    "a partition image": {
-      info: { ...RAW, image_type: "partition" },
-      type: InvalidCommandParamsError,
-      details: "whole-disk images only",
-      requests: 0,
     },
     "a machine that was not booted from a ramdisk": {
       options: { config: { allow_host_disks: false } },

@@ -1,0 +1,143 @@
+// A partition image: the image is the root file system, and the agent makes the disk around it: partition table, boot
+// partition, swap, ephemeral storage, config drive. Source: deploy specification, chapter 3.
+
+import { fillConfigDrive } from "../disk/config-drive.ts";
+import { probeFileSystem } from "../disk/file-system.ts";
+import { makeFileSystem, makeSwap } from "../disk/make-file-system.ts";
+import { type PartitionLayout, type PartitionRole, planPartitions } from "../disk/partition-layout.ts";
+import {
+  createPartitions,
+  findPartitions,
+  type PartitionPaths,
+  requireLayoutFits,
+} from "../disk/partitioner.ts";
+import { rescanPartitions } from "../disk/rescan.ts";
+import {
+  DeploymentError,
+  errorText,
+  ImageWriteError,
+  InvalidCommandParamsError,
+  RestError,
+} from "../errors.ts";
+import type { PartitionRequest } from "../image/image-info.ts";
+import type { JsonObject } from "../json.ts";
+import { ProgramFailedError } from "../system/programs.ts";
+import { type BootMode, diskLabel, nodeBootMode } from "./boot-mode.ts";
+import type { WrittenImage } from "./deployment.ts";
+import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
+
+const MEBIBYTE = 1024 * 1024;
+/** Labels by which images mount them. */
+const LABELS = { esp: "efi-part", swap: "swap1", ephemeral: "ephemeral0" } as const;
+
+export async function writePartitionImage(
+  context: WriteImageContext,
+  job: ImageJob,
+  request: PartitionRequest,
+): Promise<WrittenImage> {
+  const { system } = context;
+  const bootMode = request.bootMode ?? (await nodeBootMode(system, context.node));
+  const layout = planPartitions({
+    bootMode,
+    label: diskLabel(context.node, bootMode, request.label),
+    netboot: request.netboot,
+    ephemeralMiB: request.ephemeralMiB,
+    swapMiB: request.swapMiB,
+    configDriveMiB: Math.ceil((job.configDrive?.length ?? 0) / MEBIBYTE),
+    rootMiB: request.rootMiB,
+    efiSystemPartitionMiB: context.config.get("disk_utils.efi_system_partition_size"),
+    biosBootPartitionMiB: context.config.get("disk_utils.bios_boot_partition_size"),
+  });
+  await requireLayoutFits(system, job.disk, layout);
+  if (request.preserveEphemeral) await findPartitions(system, job.disk, layout, context.signal);
+  const disk = new PreparedDisk(context, job, request, layout);
+  try {
+    await job.transfer({
+      capacity: request.rootMiB * MEBIBYTE,
+      tooLarge: (bytes) =>
+        new InvalidCommandParamsError(
+          "Root partition is too small for requested image. Image virtual size: " +
+            `${Math.ceil(bytes / MEBIBYTE)} MB, Root size: ${request.rootMiB} MB`,
+        ),
+      prepare: () => disk.rootPartition(),
+    });
+    return { kind: "partition", uuids: await disk.finish(bootMode), netboot: request.netboot };
+  } catch (error) {
+    // With an ephemeral partition to keep, it is enough that the root partition's start is gone.
+    if (disk.touched && !request.preserveEphemeral) await wipeAfterFailure(system, job.disk);
+    context.signal.throwIfAborted();
+    throw error instanceof RestError ? error : writeError(job.disk, error);
+  }
+}
+
+/** The disk around the image, made when the first byte is about to come. */
+class PreparedDisk {
+  readonly #context: WriteImageContext;
+  readonly #job: ImageJob;
+  readonly #request: PartitionRequest;
+  readonly #layout: PartitionLayout;
+  #paths: PartitionPaths | null = null;
+  /** True from the moment the disk is not what it was. */
+  touched = false;
+
+  constructor(context: WriteImageContext, job: ImageJob, request: PartitionRequest, layout: PartitionLayout) {
+    this.#context = context;
+    this.#job = job;
+    this.#request = request;
+    this.#layout = layout;
+  }
+
+  /** Device node of the root partition; what stands before it is made at the first call. */
+  async rootPartition(): Promise<string> {
+    this.#paths ??= await this.#prepare();
+    const root = this.#paths.get("root");
+    if (root === undefined) throw new DeploymentError(`Root device of ${this.#job.disk} not found`);
+    return root;
+  }
+
+  /** Swap and ephemeral storage; then the identifiers of everything, for the boot loader and the conductor. */
+  async finish(bootMode: BootMode): Promise<JsonObject> {
+    const { system, signal } = this.#context;
+    const paths = this.#paths ?? new Map<PartitionRole, string>();
+    const { ephemeralFormat: type, preserveEphemeral } = this.#request;
+    const [swap, ephemeral] = [paths.get("swap"), paths.get("ephemeral")];
+    if (swap !== undefined) await makeSwap(system, swap, LABELS.swap, signal);
+    if (ephemeral !== undefined && !preserveEphemeral)
+      await makeFileSystem(system, ephemeral, { type, label: LABELS.ephemeral, signal });
+    await rescanPartitions(system, this.#job.disk, rescanOptions(this.#context));
+    const esp = bootMode === "uefi" ? await this.#uuid(paths.get("efi system partition")) : null;
+    return {
+      partitions: Object.fromEntries(paths),
+      "root uuid": await this.#uuid(paths.get("root")),
+      "efi system partition uuid": esp,
+    };
+  }
+
+  async #prepare(): Promise<PartitionPaths> {
+    const { system, signal } = this.#context;
+    const { disk, configDrive } = this.#job;
+    this.touched = true;
+    const paths = await (this.#request.preserveEphemeral
+      ? findPartitions(system, disk, this.#layout, signal)
+      : createPartitions(system, disk, this.#layout, rescanOptions(this.#context)));
+    const [esp, drive] = [paths.get("efi system partition"), paths.get("configdrive")];
+    if (esp !== undefined) await makeFileSystem(system, esp, { type: "vfat", label: LABELS.esp, signal });
+    if (drive !== undefined && configDrive !== null) await fillConfigDrive(system, drive, configDrive);
+    return paths;
+  }
+
+  /** Of the file system, else of the partition; "" if there is neither, null without a partition. */
+  async #uuid(path: string | undefined): Promise<string | null> {
+    if (path === undefined) return null;
+    const { uuid, partUuid } = await probeFileSystem(this.#context.system, path, this.#context.signal);
+    return uuid ?? partUuid ?? "";
+  }
+}
+
+function writeError(disk: string, error: unknown): ImageWriteError {
+  const text =
+    error instanceof ProgramFailedError
+      ? `failed with exit code ${error.exitCode}. stdout: ${error.stdout.trim()}. stderr: ${error.stderr.trim()}`
+      : `failed: ${errorText(error)}`;
+  return new ImageWriteError(`Writing image to device ${disk} ${text}`, { cause: error });
+}
