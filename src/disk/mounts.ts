@@ -1,4 +1,5 @@
-// Mounting a file system for a moment, in a private directory, with nothing on it able to run or to be a device.
+// Mounting for a moment. Nothing that is mounted here may be a device or give rights, and nothing runs from it unless it is
+// asked for; whatever happens, it is unmounted again, and nothing is ever deleted below a mount point.
 
 import { CommandExecutionError, errorText } from "../errors.ts";
 import type { System } from "../system/system.ts";
@@ -8,41 +9,81 @@ export type Mounted = AsyncDisposable & {
   readonly path: string;
 };
 
+export type MountOptions = {
+  /** What mount(8) calls the file system; null lets it find out. */
+  readonly type: string | null;
+  readonly readOnly: boolean;
+  /** Programs on it may be run. */
+  readonly executable?: boolean;
+  readonly signal: AbortSignal;
+};
+
 const UNMOUNT_ATTEMPTS = 3;
 
 /**
- * Mounts `device`; disposing unmounts it (3 attempts) and removes the mount point, never anything below it.
+ * Mounts `device` in a private directory; disposing unmounts it (3 attempts) and removes the mount point.
  * @throws ProgramFailedError when it cannot be mounted; on disposal CommandExecutionError when it cannot be unmounted.
  */
 export async function mountTemporarily(
   system: System,
   device: string,
-  options: { readonly type: string; readonly readOnly: boolean; readonly signal: AbortSignal },
+  options: MountOptions,
 ): Promise<Mounted> {
   const directory = await system.files.temporaryMountPoint("ironic-agent-mount-");
-  const flags = [options.readOnly ? "ro" : "rw", "nodev", "nosuid", "noexec"].join(",");
   try {
-    await system.run(["mount", "-t", options.type, "-o", flags, device, directory.path], {
-      signal: options.signal,
-    });
+    const mounted = await mountOn(system, device, directory.path, options);
+    return {
+      path: directory.path,
+      [Symbol.asyncDispose]: async () => {
+        // A mount point that could not be freed stays: removing it would remove what is mounted there.
+        await mounted[Symbol.asyncDispose]();
+        await directory[Symbol.asyncDispose]();
+      },
+    };
   } catch (error) {
     await directory[Symbol.asyncDispose]();
     throw error;
   }
-  return {
-    path: directory.path,
-    [Symbol.asyncDispose]: async () => {
-      try {
-        await system.run(["umount", directory.path], { attempts: UNMOUNT_ATTEMPTS });
-      } catch (error) {
-        // The directory stays: removing it would remove what is mounted there.
-        throw new CommandExecutionError(
-          `Unmounting ${device} from ${directory.path} failed. Attempted ${UNMOUNT_ATTEMPTS} times. ` +
-            `Error: ${errorText(error)}`,
-          { cause: error },
-        );
-      }
-      await directory[Symbol.asyncDispose]();
-    },
-  };
+}
+
+/** Mounts `device` on an existing directory. Throws as mountTemporarily does. */
+export async function mountOn(
+  system: System,
+  device: string,
+  path: string,
+  { type, readOnly, executable, signal }: MountOptions,
+): Promise<Mounted> {
+  const flags = [readOnly ? "ro" : "rw", "nodev", "nosuid", ...(executable === true ? [] : ["noexec"])];
+  const typed = type === null ? [] : ["-t", type];
+  await system.run(["mount", ...typed, "-o", flags.join(","), device, path], { signal });
+  return { path, [Symbol.asyncDispose]: () => unmount(system, device, path) };
+}
+
+/** Shows the directory `source` a second time at `path`, read-only; what is a device there stays one. */
+export async function bindReadOnly(
+  system: System,
+  source: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<Mounted> {
+  await system.run(["mount", "-o", "bind", source, path], { signal });
+  const bound = { path, [Symbol.asyncDispose]: () => unmount(system, source, path) };
+  try {
+    await system.run(["mount", "-o", "remount,bind,ro", path], { signal });
+    return bound;
+  } catch (error) {
+    await bound[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+async function unmount(system: System, device: string, path: string): Promise<void> {
+  try {
+    await system.run(["umount", path], { attempts: UNMOUNT_ATTEMPTS });
+  } catch (error) {
+    throw new CommandExecutionError(
+      `Unmounting ${device} from ${path} failed. Attempted ${UNMOUNT_ATTEMPTS} times. Error: ${errorText(error)}`,
+      { cause: error },
+    );
+  }
 }

@@ -18,12 +18,13 @@ export const image = defineExtension("image", {
       ignore_bootloader_failure: optional(Type.Boolean()),
     }),
     run({ services, signal }, params) {
-      const { system, config, managers } = services;
+      const { system, config, managers, deployment } = services;
       return installBootLoader(
         {
           system,
           config,
           signal,
+          deployment,
           installDevice: (options) => managers.dispatch("getOsInstallDevice", options),
         },
         {

@@ -8,6 +8,7 @@ import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
 import { CommandExecutionError, DeviceNotFound, HostDiskError, type RestError } from "../../src/errors.ts";
 import { type BootLoaderRequest, installBootLoader } from "../../src/steps/boot-loader.ts";
+import { Deployment } from "../../src/steps/deployment.ts";
 import { ProgramFailedError, ProgramMissingError, type ProgramResult } from "../../src/system/programs.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
@@ -102,6 +103,7 @@ async function install(
     config: Config.of({ allow_host_disks: true, ...setup.config }),
     signal: new AbortController().signal,
     installDevice: async () => loop.path,
+    deployment: new Deployment(),
   };
   const error = await installBootLoader(context, request).then(
     () => null,
@@ -221,10 +223,10 @@ describe("BIOS", () => {
     }
   });
 
-  onLoop("a partition image's root is refused clearly", async () => {
+  onLoop("a root file system that is not on the disk", async () => {
     const { error, disk } = await install({ uefi: false, request: { rootUuid: "0fd11ff5-cd7a-4a55" } });
-    expect(error).toBeInstanceOf(CommandExecutionError);
-    expect(error?.details).toContain(`root file system 0fd11ff5-cd7a-4a55 on ${disk} is not supported`);
+    expect(error).toBeInstanceOf(DeviceNotFound);
+    expect(error?.details).toBe(`No partition with UUID 0fd11ff5-cd7a-4a55 found on device ${disk}.`);
   });
 });
 

@@ -1,0 +1,146 @@
+// UEFI boot entries for the loaders on a disk's EFI system partition.
+// Source: deploy specification 5.2 to 5.4.
+
+import {
+  createEfiBootEntry,
+  deleteEfiBootEntry,
+  hasEfiBootManager,
+  listEfiBootEntries,
+} from "../disk/efi-boot-entries.ts";
+import { type EfiLoader, findEfiLoaders } from "../disk/efi-loaders.ts";
+import { findByUuid } from "../disk/find-by-uuid.ts";
+import { mountTemporarily } from "../disk/mounts.ts";
+import {
+  EFI_SYSTEM_PARTITION_GUID,
+  EFI_SYSTEM_PARTITION_MBR,
+  type Partition,
+  PartitionTableError,
+  readPartitionTable,
+} from "../disk/partition-table.ts";
+import { partitionPath } from "../disk/partitions.ts";
+import { rescanPartitions } from "../disk/rescan.ts";
+import { CommandExecutionError, DeviceNotFound, errorText, RestError } from "../errors.ts";
+import { EFI_FIRMWARE } from "./boot-mode.ts";
+import type { StepContext } from "./step.ts";
+import { flushFileSystems } from "./sync.ts";
+
+export type BootLoaderContext = Pick<
+  StepContext,
+  "system" | "config" | "signal" | "installDevice" | "deployment"
+>;
+
+/** True when boot entries were made; false when the disk offers no loader, or the ramdisk no way to make entries. */
+export async function setUpEfiBoot(
+  context: BootLoaderContext,
+  disk: string,
+  espUuid: string | null,
+): Promise<boolean> {
+  const { system, config, signal } = context;
+  try {
+    await mountEfiVariables(context);
+    if (!(await hasEfiBootManager(system))) {
+      system.log.warning("efibootmgr is not in the ramdisk: no UEFI boot entry is made");
+      return false;
+    }
+    await rescanPartitions(system, disk, {
+      attempts: config.get("disk_utils.partprobe_attempts"),
+      signal,
+    });
+    const number = await findEfiSystemPartition(context, disk, espUuid);
+    const node = await partitionPath(system, disk, number, signal);
+    const loaders = await loadersOn(context, node);
+    if (loaders.length === 0) return false;
+    await replaceBootEntries(context, disk, number, loaders);
+    await flushFileSystems(system, signal);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof RestError) throw error;
+    throw new CommandExecutionError(`Could not configure UEFI boot on device ${disk}: ${errorText(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/** The variables are a file system of their own, which not every ramdisk mounts. */
+async function mountEfiVariables({ system, signal }: BootLoaderContext): Promise<void> {
+  const variables = `${EFI_FIRMWARE}/efivars`;
+  if ((await system.files.list(variables)).length > 0) return;
+  await system.run(["mount", "-t", "efivarfs", "efivarfs", variables], { signal });
+}
+
+/** The partition's number: by its type in the disk's table, else by the file system or partition UUID given. */
+async function findEfiSystemPartition(
+  { system, signal }: BootLoaderContext,
+  disk: string,
+  uuid: string | null,
+): Promise<number> {
+  const partitions = await readPartitions(system, disk);
+  const byType = partitions.find(({ type }) =>
+    [EFI_SYSTEM_PARTITION_GUID, EFI_SYSTEM_PARTITION_MBR].includes(type),
+  );
+  if (byType !== undefined) return byType.number;
+  const byUuid = uuid === null ? null : await lookFor(system, disk, uuid, signal);
+  if (byUuid !== null) return byUuid;
+  throw new DeviceNotFound(
+    `No EFI partition could be detected on device ${disk} and no EFI partition UUID has been recorded during ` +
+      "deployment. Is the image bootable in UEFI mode?",
+  );
+}
+
+async function lookFor(
+  system: BootLoaderContext["system"],
+  disk: string,
+  uuid: string,
+  signal: AbortSignal,
+): Promise<number | null> {
+  try {
+    return (await findByUuid(system, disk, uuid, signal)).partition;
+  } catch (error) {
+    if (error instanceof DeviceNotFound) return null;
+    throw error;
+  }
+}
+
+async function readPartitions(
+  system: BootLoaderContext["system"],
+  disk: string,
+): Promise<readonly Partition[]> {
+  await using device = await system.blockDevices.open(disk, "read");
+  try {
+    return (await readPartitionTable(device)).partitions;
+  } catch (error) {
+    if (error instanceof PartitionTableError) return [];
+    throw error;
+  }
+}
+
+async function loadersOn({ system, signal }: BootLoaderContext, partition: string): Promise<EfiLoader[]> {
+  await using mounted = await mountTemporarily(system, partition, { type: "vfat", readOnly: true, signal });
+  return await findEfiLoaders(system.files, mounted.path, system.architecture);
+}
+
+/** Entries of the same label go first: some firmware fails the other way round. The first loader ends up first to boot. */
+async function replaceBootEntries(
+  { system, signal }: BootLoaderContext,
+  disk: string,
+  partitionNumber: number,
+  loaders: readonly EfiLoader[],
+): Promise<void> {
+  const wanted = loaders.map(({ path, label }, index) => ({
+    disk,
+    partitionNumber,
+    label: label ?? `ironic${index + 1}`,
+    loader: `\\${path.replaceAll("/", "\\")}`,
+  }));
+  const labels = new Set(wanted.map(({ label }) => label));
+  for (const entry of await listEfiBootEntries(system, signal)) {
+    if (!labels.has(entry.label)) continue;
+    system.log.info(`deleting UEFI boot entry Boot${entry.number} "${entry.label}" ${entry.path}`);
+    await deleteEfiBootEntry(system, entry.number, signal);
+  }
+  for (const entry of wanted.reverse()) {
+    system.log.info(`creating UEFI boot entry "${entry.label}" ${entry.loader} on ${disk}`);
+    await createEfiBootEntry(system, entry, signal);
+  }
+}

@@ -1,0 +1,146 @@
+// GRUB for a partition image: the image brings the program, the agent the disk. With UEFI the image's own signed loaders are
+// preferred, which keeps Secure Boot; grub-install is the way that is left. Source: deploy specification 5.5.
+
+import { isBiosBootable } from "../disk/bios-bootable.ts";
+import { findByUuid } from "../disk/find-by-uuid.ts";
+import { ImageRoot } from "../disk/image-root.ts";
+import { activateVolumeGroups } from "../disk/volume-groups.ts";
+import { CommandExecutionError, errorText, InvalidImage } from "../errors.ts";
+import type { BootMode } from "./boot-mode.ts";
+import { type BootLoaderContext, setUpEfiBoot } from "./efi-boot.ts";
+import { appendEspToFstab } from "./fstab.ts";
+import { preserveEfiFiles } from "./preserve-efi-files.ts";
+
+export type GrubRequest = {
+  readonly disk: string;
+  readonly mode: BootMode;
+  /** Of the root file system. */
+  readonly rootUuid: string;
+  readonly espUuid: string | null;
+  /** POWER's boot partition: GRUB goes there instead of onto the disk. */
+  readonly prepUuid: string | null;
+};
+
+const ESP = "/boot/efi";
+/** os-prober reads every disk of the machine, for minutes. */
+const CONFIG_ENVIRONMENT = { GRUB_DISABLE_OS_PROBER: "true", GRUB_SAVEDEFAULT: "true" };
+
+/**
+ * Resolves to true once the disk has something to boot.
+ * @throws DeviceNotFound, InvalidImage, CommandExecutionError, ProgramFailedError
+ */
+export async function installGrub(context: BootLoaderContext, request: GrubRequest): Promise<boolean> {
+  const { system, signal } = context;
+  const { disk } = request;
+  await using _groups = await activateVolumeGroups(system, disk, signal);
+  const root = await findByUuid(system, disk, request.rootUuid, signal);
+  if (request.espUuid === null && request.prepUuid === null && (await bootsAlready(context, disk))) {
+    system.log.info(`${disk} has boot code already: GRUB is not installed`);
+    return true;
+  }
+  await using image = await ImageRoot.mount(system, root.path, signal);
+  return await (request.espUuid === null
+    ? installForBios(context, image, request)
+    : installForUefi(context, image, { ...request, espUuid: request.espUuid }));
+}
+
+/** What this agent wrote, it knows; a disk that came another way (iSCSI, an earlier run) is looked at. */
+async function bootsAlready({ system, deployment }: BootLoaderContext, disk: string): Promise<boolean> {
+  if (deployment.image !== null) return deployment.image.kind === "whole disk";
+  await using device = await system.blockDevices.open(disk, "read");
+  return await isBiosBootable(device);
+}
+
+async function installForBios(
+  context: BootLoaderContext,
+  image: ImageRoot,
+  { disk, prepUuid }: GrubRequest,
+): Promise<true> {
+  const { system, signal } = context;
+  requireImageCode(context, disk);
+  const target = prepUuid === null ? disk : (await findByUuid(system, disk, prepUuid, signal)).path;
+  const grub = await grubName(image);
+  await image.prepareToRun();
+  await image.run([`${grub}-install`, target]);
+  await configureGrub(image, grub);
+  system.log.info(`installed GRUB on ${target}`);
+  return true;
+}
+
+async function installForUefi(
+  context: BootLoaderContext,
+  image: ImageRoot,
+  { disk, espUuid }: GrubRequest & { readonly espUuid: string },
+): Promise<boolean> {
+  const { system, signal } = context;
+  const esp = (await findByUuid(system, disk, espUuid, signal)).path;
+  if (await copyOwnLoaders(context, image, esp)) {
+    if (await setUpEfiBoot(context, disk, espUuid)) {
+      await appendEspToFstab(context, image, esp);
+      return true;
+    }
+    system.log.warning("none of the image's own EFI files is a loader for this machine; installing GRUB");
+  }
+  requireImageCode(context, disk);
+  await installUnsigned(context, image, esp);
+  await appendEspToFstab(context, image, esp);
+  if (await setUpEfiBoot(context, disk, espUuid)) return true;
+  throw new CommandExecutionError(
+    `Installing GRUB2 boot loader to device ${disk} failed: after grub-install there is no EFI loader on ${esp}.`,
+  );
+}
+
+/** Grub-install with UEFI; some distributions' refuses, which shows when there is no loader afterwards. */
+async function installUnsigned(context: BootLoaderContext, image: ImageRoot, esp: string): Promise<void> {
+  const { system } = context;
+  system.log.warning("GRUB is made by grub-install: it is not signed, and will not start with Secure Boot");
+  const grub = await grubName(image);
+  await using _esp = await image.mountFat(esp, ESP);
+  await image.prepareToRun();
+  for (const more of [[], ["--removable"]])
+    try {
+      // The boot entry is made by this agent: inside, the firmware's variables are out of reach.
+      await image.run([`${grub}-install`, "--no-nvram", ...more]);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      system.log.warning(`GRUB could not be installed for UEFI: ${errorText(error)}`);
+    }
+  await configureGrub(image, grub);
+}
+
+/** False if the image has none, or they cannot be copied. */
+async function copyOwnLoaders(context: BootLoaderContext, image: ImageRoot, esp: string): Promise<boolean> {
+  const { system, config, signal } = context;
+  if (!(await image.hasDirectory(`${ESP}/EFI`))) return false;
+  try {
+    const grub = await grubName(image);
+    if (config.get("enable_bios_bootloader_install") && (await image.hasFile(`/usr/sbin/${grub}-install`))) {
+      await image.prepareToRun();
+      await configureGrub(image, grub);
+    }
+    await preserveEfiFiles(context, image, esp);
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    system.log.warning(`the image's own EFI files could not be kept: ${errorText(error)}`);
+    return false;
+  }
+}
+
+async function grubName(image: ImageRoot): Promise<"grub2" | "grub"> {
+  return (await image.hasFile("/usr/sbin/grub2-install")) ? "grub2" : "grub";
+}
+
+async function configureGrub(image: ImageRoot, grub: "grub2" | "grub"): Promise<void> {
+  await image.run([`${grub}-mkconfig`, "-o", `/boot/${grub}/grub.cfg`], CONFIG_ENVIRONMENT);
+}
+
+/** The image's own programs would run with root's rights in the ramdisk (CVE-2026-43003): only where that is allowed. */
+function requireImageCode({ config }: BootLoaderContext, disk: string): void {
+  if (config.get("enable_bios_bootloader_install")) return;
+  throw new InvalidImage(
+    `Installing a boot loader on ${disk} would run grub-install out of the image, which is not allowed ` +
+      "(enable_bios_bootloader_install, set in Ironic's [agent] section or here). Deploy a whole-disk image, or a " +
+      "partition image with EFI loaders in /boot/efi and UEFI boot mode; or allow it if you trust the image.",
+  );
+}
