@@ -74,15 +74,17 @@ const DEMO_PACKAGES = [
   "socat",
 ];
 
-/** The real Ironic, the BMC that it talks to, and the tools that make disks with an earlier life. */
+/** The real Ironic with its client, inspector, the BMC that Ironic talks to, and the tools that make disks with an earlier life. */
 const IRONIC_PACKAGES = [
   ...DEMO_PACKAGES,
   "ipmitool",
   "ironic-api",
   "ironic-conductor",
+  "ironic-inspector",
   "lvm2",
   "mdadm",
   "openipmi",
+  "python3-ironicclient",
 ];
 
 /**
@@ -126,6 +128,11 @@ const MODES = {
     steps: (args) => [
       { name: "scenarios", argv: ["bun", "run", "test/ironic/main.ts", ...args], quiet: true },
     ],
+  },
+  "test:interrupt": {
+    packages: () => IRONIC_PACKAGES,
+    summary: false,
+    steps: () => [{ name: "Ctrl-C", argv: ["bun", "run", "test/ironic/interruption.ts"] }],
   },
 };
 

@@ -1,11 +1,12 @@
 // Makes one device look empty to firmware, kernel and udev: signatures, and the tables at both ends. Unlike
-// the wipe before an image is written (wipe.ts) nothing built on the device is taken apart: who is in use is
-// an error. Source: hardware specification 8.8.
+// the wipe before an image is written (wipe.ts) arrays are not taken apart, which is the RAID interface's
+// business; who else is in use is an error. Source: hardware specification 8.8.
 
 import { BlockDeviceError, errorText } from "../errors.ts";
 import { lastLines, ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
-import { wipeSignatures, zapTables, zeroTables } from "./wipe.ts";
+import { kernelName } from "./block-tree.ts";
+import { removeMaps, wipeSignatures, zapTables, zeroTables } from "./wipe.ts";
 
 /** What psmisc's fuser says of each process it may not look into: nothing about the device. */
 const UNREADABLE_PROCESS = /^Cannot \w+ .*\/proc\/.*$/gm;
@@ -28,6 +29,8 @@ export async function destroyMetadata(
   freeWait: FreeWait,
   signal: AbortSignal,
 ): Promise<void> {
+  const name = await kernelName(system, device);
+  if (name !== null) await removeMaps(system, name, signal);
   await wipeSignatures(system, device, signal);
   await zeroTables(system, device);
   await zapTables(system, device, signal);

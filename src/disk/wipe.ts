@@ -6,6 +6,7 @@ import { DeploymentError, errorText } from "../errors.ts";
 import { ProgramFailedError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { devicePath, holdersOf, kernelName, partitionsOf } from "./block-tree.ts";
+import { stopArray } from "./mdadm.ts";
 import { settleUdev } from "./rescan.ts";
 
 /** GPT entries take at least this much at either end. */
@@ -56,7 +57,7 @@ export async function wipeSignatures(system: System, device: string, signal: Abo
  * Stops arrays and maps built on a device, top first: they hold it open, and their data is about to go. A disk that was part of an
  * array is assembled by udev or at start-up as soon as it is seen, so this is the ordinary case after a tenant with RAID.
  */
-async function releaseHolders(system: System, name: string, signal: AbortSignal): Promise<void> {
+export async function releaseHolders(system: System, name: string, signal: AbortSignal): Promise<void> {
   for (const holder of await holdersOf(system, name)) {
     for (const part of await partitionsOf(system, holder)) await releaseHolders(system, part.name, signal);
     await releaseHolders(system, holder, signal);
@@ -67,8 +68,18 @@ async function releaseHolders(system: System, name: string, signal: AbortSignal)
   }
 }
 
-async function stopArray(system: System, device: string, signal: AbortSignal): Promise<void> {
-  await system.run(["mdadm", "--stop", device], { signal });
+/**
+ * Removes the maps of the device mapper built on a device, top first: an old logical volume, switched on by udev as soon as
+ * its disk was seen, holds the device. Arrays and multipath maps stay.
+ */
+export async function removeMaps(system: System, name: string, signal: AbortSignal): Promise<void> {
+  for (const holder of await holdersOf(system, name)) {
+    const uuid = await system.files.readAttribute(`/sys/class/block/${holder}/dm/uuid`);
+    if (uuid === null || uuid.startsWith("mpath-")) continue;
+    await removeMaps(system, holder, signal);
+    system.log.info(`removing ${devicePath(holder)}, which is built on ${devicePath(name)}`);
+    await removeMap(system, devicePath(holder), signal);
+  }
 }
 
 async function removeMap(system: System, device: string, signal: AbortSignal): Promise<void> {

@@ -29,6 +29,11 @@ export interface AgentFacts {
   fingerprint: string | null;
 }
 
+export interface Excerpt {
+  title: string;
+  text: string;
+}
+
 export interface Driver extends AsyncDisposable {
   readonly name: string;
   /** What the driver needs the machine to have, as further arguments for QEMU. */
@@ -39,6 +44,8 @@ export interface Driver extends AsyncDisposable {
    * the driver is disposed of.
    */
   deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts>;
+  /** What it has to say about a failure beyond the error itself: titles and last lines of its logs. */
+  excerpts(): readonly Excerpt[];
 }
 
 /** SHA-256 of the certificate in DER, as `openssl x509 -fingerprint -sha256` prints it. */

@@ -6,7 +6,7 @@ import { EmbeddedConductor } from "../kit/conductor.ts";
 import type { ConductorEvent } from "../kit/events.ts";
 import { stepName } from "../kit/node.ts";
 import { DEFAULT_SETTINGS } from "../kit/settings.ts";
-import { type AgentFacts, type Deployment, type Driver, fingerprintOf } from "./driver.ts";
+import { type AgentFacts, type Deployment, type Driver, type Excerpt, fingerprintOf } from "./driver.ts";
 import { MachinePower } from "./machine-power.ts";
 import { amount, type Phases } from "./phases.ts";
 
@@ -19,6 +19,7 @@ export class EmbeddedDriver implements Driver {
       hostname: deployment.address,
       settings: {
         requireTls: true,
+        deployLogsCollect: "always",
         kernelParameters: [...DEFAULT_SETTINGS.kernelParameters, "console=ttyS0"],
         // The same 35 seconds as Ironic's, looked at more often.
         powerOffInterval: 1000,
@@ -51,6 +52,11 @@ export class EmbeddedDriver implements Driver {
     await orAborted(deployed, signal);
     if (story.facts === null) throw new Error("The node is active, but no agent has ever called.");
     return story.facts;
+  }
+
+  /** It has told everything as it went. */
+  excerpts(): readonly Excerpt[] {
+    return [];
   }
 
   /** The conductor ends with the deployment. */

@@ -6,16 +6,18 @@ import { dirname, join } from "node:path";
 import { bmcQemuArguments } from "../ironic/bmc.ts";
 import { Ironic } from "../ironic/ironic.ts";
 import { ManagedNode } from "../ironic/managed-node.ts";
-import { type AgentFacts, type Deployment, type Driver, fingerprintOf } from "./driver.ts";
+import { type AgentFacts, type Deployment, type Driver, type Excerpt, fingerprintOf } from "./driver.ts";
 import type { Phases } from "./phases.ts";
 
 const BMC_INDEX = 0;
+const COMPLAINTS = 12;
 
 export class IronicDriver implements Driver {
   readonly name = "Ironic";
   readonly qemuArguments = bmcQemuArguments(BMC_INDEX);
   readonly #timeout: number;
   readonly #resources = new AsyncDisposableStack();
+  #ironic: Ironic | null = null;
 
   /** `timeout` in milliseconds, for the deployment. */
   constructor(timeout: number) {
@@ -33,6 +35,7 @@ export class IronicDriver implements Driver {
         signal,
       }),
     );
+    this.#ironic = ironic;
     const node = this.#resources.use(
       await ManagedNode.enrol({
         ironic,
@@ -58,6 +61,11 @@ export class IronicDriver implements Driver {
       url,
       fingerprint: certificateFile === null ? null : fingerprintOf(await readFile(certificateFile, "utf8")),
     };
+  }
+
+  excerpts(): readonly Excerpt[] {
+    if (this.#ironic === null) return [];
+    return [{ title: "The conductor's last complaints", text: this.#ironic.complaints(COMPLAINTS) }];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

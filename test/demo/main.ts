@@ -8,6 +8,7 @@ import { consoleTail } from "../rig/console.ts";
 import { enterNamespace } from "../rig/namespace.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
 import { dropLargeFiles, runDemo } from "./demo.ts";
+import type { Excerpt } from "./driver.ts";
 import { EmbeddedDriver } from "./embedded-driver.ts";
 import { IronicDriver } from "./ironic-driver.ts";
 import { type DemoOptions, parseOptions, USAGE, UsageError } from "./options.ts";
@@ -67,7 +68,7 @@ async function demo(options: DemoOptions): Promise<number> {
       failureReport({
         phase,
         reason: reasonOf(error, options),
-        excerpts: excerptsFrom(directory),
+        excerpts: [...excerptsFrom(directory), ...driver.excerpts()],
         directory,
       }),
     );
@@ -83,7 +84,7 @@ function reasonOf(error: unknown, options: DemoOptions): string {
 }
 
 /** The consoles' last lines: the agent logs to the first one, the deployed system prints on the second. */
-function excerptsFrom(directory: string): { title: string; text: string }[] {
+function excerptsFrom(directory: string): Excerpt[] {
   const titles: Record<string, string> = {
     "console-1.log": "Last lines of the ramdisk's console, where the agent logs",
     "console-2.log": "Last lines of the deployed system's console",

@@ -1,7 +1,7 @@
 // What stays on the screen after a run: the table of phases with the key figures, or everything that helps to find out
 // why it failed.
 
-import type { AgentFacts } from "./driver.ts";
+import type { AgentFacts, Excerpt } from "./driver.ts";
 import type { PhaseResult } from "./phases.ts";
 
 export interface Figures {
@@ -53,8 +53,7 @@ export interface Failure {
   /** The phase under way, or null. */
   phase: string | null;
   reason: string;
-  /** Titles and last lines of logs. */
-  excerpts: readonly { title: string; text: string }[];
+  excerpts: readonly Excerpt[];
   directory: string;
 }
 

@@ -24,6 +24,7 @@ export interface NodeRecord extends JsonObject {
   driver_internal_info: JsonObject;
   properties: JsonObject;
   instance_info: JsonObject;
+  raid_config: JsonObject;
 }
 
 export interface PatchOperation {
@@ -87,6 +88,23 @@ export class IronicClient {
   /** `target`: manage, provide, clean, active, rebuild, deleted, abort, … */
   async provision(uuid: string, target: string, more: JsonObject = {}): Promise<void> {
     await this.#request("PUT", `/v1/nodes/${uuid}/states/provision`, { target, ...more });
+  }
+
+  /** The steps run in every deployment of a node whose instance has the trait `name`. */
+  async createDeployTemplate(name: string, steps: readonly JsonObject[]): Promise<void> {
+    await this.#request("POST", "/v1/deploy_templates", { name, steps: [...steps] });
+  }
+
+  async deleteDeployTemplate(name: string): Promise<void> {
+    await this.#request("DELETE", `/v1/deploy_templates/${name}`);
+  }
+
+  async setTraits(uuid: string, traits: readonly string[]): Promise<void> {
+    await this.#request("PUT", `/v1/nodes/${uuid}/traits`, { traits: [...traits] });
+  }
+
+  async setTargetRaidConfig(uuid: string, config: JsonObject): Promise<void> {
+    await this.#request("PUT", `/v1/nodes/${uuid}/states/raid`, config);
   }
 
   async setMaintenance(uuid: string, on: boolean): Promise<void> {

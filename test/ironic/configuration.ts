@@ -22,6 +22,7 @@ export interface Paths {
 }
 
 export const API_PORT = 6385;
+export const INSPECTOR_PORT = 5050;
 
 const CALLBACK_TIMEOUT_S = 900;
 
@@ -55,7 +56,7 @@ export function baseConfiguration(address: string, paths: Paths): Configuration 
       enabled_boot_interfaces: "ipxe",
       enabled_console_interfaces: "no-console",
       enabled_deploy_interfaces: "direct",
-      enabled_inspect_interfaces: "no-inspect",
+      enabled_inspect_interfaces: "inspector,no-inspect",
       enabled_management_interfaces: "ipmitool",
       enabled_network_interfaces: "noop",
       enabled_power_interfaces: "ipmitool",
@@ -96,6 +97,14 @@ export function baseConfiguration(address: string, paths: Paths): Configuration 
       // The same total as the default (7 times 5 s), looked at more often.
       post_deploy_get_power_state_retries: 35,
       post_deploy_get_power_state_retry_interval: 1,
+    },
+    inspector: {
+      auth_type: "none",
+      endpoint_override: `http://${address}:${INSPECTOR_PORT}`,
+      // Ironic boots the ramdisk and switches the machine off afterwards; inspector takes the data.
+      require_managed_boot: true,
+      // A minute otherwise, which nobody learns from.
+      status_check_period: 10,
     },
     ipmi: { min_command_interval: 1, command_retry_timeout: 20 },
     pxe: {

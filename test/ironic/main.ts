@@ -7,9 +7,10 @@ import { join } from "node:path";
 import { UsageError } from "../demo/options.ts";
 import { Phases } from "../demo/phases.ts";
 import { enterNamespace } from "../rig/namespace.ts";
-import { run } from "../rig/programs.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
+import { nodeAsOperatorsSeeIt } from "./baremetal.ts";
 import { parseRunOptions, type RunOptions, USAGE } from "./options.ts";
+import { packageVersion } from "./python-service.ts";
 import { markdownReport, type RunFacts, type ScenarioResult, summary } from "./report.ts";
 import { type Scenario, Stage } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios/all.ts";
@@ -138,8 +139,10 @@ async function failure(name: string, error: string, stage: Stage): Promise<strin
   const { ironic } = stage.site;
   const parts = [`\n${name} failed: ${error}\n`];
   for (const { managed } of stage.nodes) {
-    const history = await managed.history().catch((reason) => [`not to be had: ${messageOf(reason)}`]);
-    parts.push(`\nHistory of ${managed.name} in Ironic:\n${quoted(history.join("\n"))}`);
+    const view = await nodeAsOperatorsSeeIt(ironic.client.url, managed.name).catch(
+      (reason) => `not to be had: ${messageOf(reason)}`,
+    );
+    parts.push(`\nIronic's view of ${managed.name}:\n${quoted(view)}`);
     parts.push(
       `\nLast lines of the console of ${managed.name}:\n${quoted(managed.machine.consoleTail(CONSOLE_LINES))}`,
       `  full console: ${managed.machine.consoleLog}\n`,
@@ -160,10 +163,8 @@ function quoted(text: string): string {
 }
 
 async function factsOf(site: Site): Promise<RunFacts> {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: this is dpkg's own template
-  const { stdout } = await run(["dpkg-query", "-W", "-f", "${Version}", "ironic-common"]);
   return {
-    ironicVersion: stdout,
+    ironicVersion: await packageVersion("ironic-common"),
     ramdiskBytes: site.ramdiskBytes,
     host: `QEMU without KVM on ${cpus().length} cores`,
   };

@@ -17,9 +17,14 @@ const POLL_MS = 1000;
 const MEMORY_INTERVAL_MS = 4000;
 const BOOT_TIMEOUT_MS = 600_000;
 
-const FAILED_STATES = ["clean failed", "deploy failed", "error", "rescue failed", "unrescue failed"];
+const FAILED_STATES = [
+  ...["clean failed", "deploy failed", "error", "inspect failed", "rescue failed", "unrescue failed"],
+];
 
-const WORKING_STATES = ["cleaning", "clean wait", "deploying", "wait call-back"];
+const WORKING_STATES = [
+  ...["cleaning", "clean wait", "deploying", "wait call-back", "inspecting", "inspect wait"],
+  ...["rescuing", "rescue wait"],
+];
 
 /** What an operation begins with, if not with power. */
 const FIRST_PHASES: Readonly<Record<string, string>> = { manage: "enrol", provide: "provide" };
@@ -48,6 +53,8 @@ export interface NodeOptions {
   macs: readonly [string, ...string[]];
   /** Added to the node's properties: root device hints, for example. */
   properties?: JsonObject;
+  /** Added to the node's driver_info. */
+  driverInfo?: JsonObject;
   phases: Phases;
   signal: AbortSignal;
 }
@@ -56,11 +63,21 @@ export interface ImageReference {
   url: string;
   format: "raw" | "qcow2";
   sha256: string;
+  /** The image is a root file system, and the disk is to be divided so. */
+  partitions?: PartitionSizes;
+}
+
+export interface PartitionSizes {
+  rootGiB: number;
+  swapMiB?: number;
+  ephemeralGiB?: number;
 }
 
 export interface DeployRequest {
   image: ImageReference;
   configDrive?: ConfigDriveData;
+  /** The instance's traits: each brings in the deploy template of its name. */
+  traits?: readonly string[];
   /** Longest time until the node is active, in milliseconds. */
   timeout: number;
 }
@@ -128,6 +145,9 @@ export class ManagedNode implements AsyncDisposable {
           ...bmc.driverInfo,
           deploy_kernel: `file://${ramdisk.kernel}`,
           deploy_ramdisk: `file://${ramdisk.initrd}`,
+          rescue_kernel: `file://${ramdisk.kernel}`,
+          rescue_ramdisk: `file://${ramdisk.initrd}`,
+          ...options.driverInfo,
         },
         properties: {
           cpu_arch: "x86_64",
@@ -167,6 +187,26 @@ export class ManagedNode implements AsyncDisposable {
   /** Back to "available", through automated cleaning unless the node was provided without. */
   async undeploy(options: { timeout: number }): Promise<void> {
     await this.#operate("deleted", "available", {}, options.timeout);
+  }
+
+  /** Runs steps by hand on a node that is "manageable", which it is again afterwards. */
+  async clean(steps: readonly JsonObject[], options: { timeout: number }): Promise<void> {
+    await this.#operate("clean", "manageable", { clean_steps: [...steps] }, options.timeout);
+  }
+
+  /** Has ironic-inspector look at a node that is "manageable", which it is again afterwards. */
+  async inspect(options: { timeout: number }): Promise<void> {
+    await this.#operate("inspect", "manageable", {}, options.timeout);
+  }
+
+  /** From "active" to "rescue": the machine runs the ramdisk, where the user "rescue" may log in. */
+  async rescue(password: string, options: { timeout: number }): Promise<void> {
+    await this.#operate("rescue", "rescue", { rescue_password: password }, options.timeout);
+  }
+
+  /** Back to "active". The machine boots from its disk; see booted(). */
+  async unrescue(options: { timeout: number }): Promise<void> {
+    await this.#operate("unrescue", "active", {}, options.timeout);
   }
 
   /** Waits until the deployed system has said that it is this node's, booted the right way. */
@@ -211,12 +251,14 @@ export class ManagedNode implements AsyncDisposable {
     }
   }
 
-  async #instanceInfo({ image }: DeployRequest): Promise<void> {
+  async #instanceInfo({ image, traits }: DeployRequest): Promise<void> {
     const info = {
       image_source: image.url,
       image_disk_format: image.format,
       image_os_hash_algo: "sha256",
       image_os_hash_value: image.sha256,
+      ...(traits === undefined ? {} : { traits: [...traits] }),
+      ...(image.partitions === undefined ? {} : partitionInfo(image.partitions)),
     };
     await this.patch("/instance_info", info);
   }
@@ -305,4 +347,9 @@ function configDriveOf({ configDrive }: DeployRequest): JsonObject {
 
 function bmcMac(index: number): string {
   return `52:54:00:bc:00:${index.toString(16).padStart(2, "0")}`;
+}
+
+/** Ironic's words for the partitions around a root file system. */
+function partitionInfo({ rootGiB, swapMiB = 0, ephemeralGiB = 0 }: PartitionSizes): JsonObject {
+  return { image_type: "partition", root_gb: rootGiB, swap_mb: swapMiB, ephemeral_gb: ephemeralGiB };
 }

@@ -3,22 +3,20 @@
 
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { JsonObject } from "../../src/json.ts";
 import { Phases, type Screen } from "../demo/phases.ts";
 import type { ImageServer } from "../kit/image-server.ts";
-import type { BootedSystem } from "../rig/booted.ts";
 import { type DiskBus, type DiskOptions, type Firmware, Machine } from "../rig/machine.ts";
+import { composeRamdisk, type Ramdisk, type RamdiskFile } from "../rig/ramdisk.ts";
 import { bmcQemuArguments } from "./bmc.ts";
 import type { Configuration } from "./configuration.ts";
-import { partitionTableProblems, signaturesOn } from "./disk-content.ts";
-import { type DeployRequest, ManagedNode, ProvisionFailed } from "./managed-node.ts";
+import { Inspector } from "./inspector.ts";
+import { type DeployRequest, ManagedNode, type PartitionSizes } from "./managed-node.ts";
 import type { Site } from "./site.ts";
+import { StageNode, USER_DATA_OUTPUT } from "./stage-node.ts";
 
 const GIB = 1024 ** 3;
 const MINUTE = 60_000;
-const PHASE_POLL_MS = 200;
-const USER_DATA_OUTPUT = "user data has run";
 
 export interface Scenario {
   /** Unique; what the command line chooses by. */
@@ -36,6 +34,11 @@ export interface MachineRequest {
   /** Network cards, 2 unless said otherwise; the first one boots. */
   nics?: number;
   properties?: JsonObject;
+  driverInfo?: JsonObject;
+  /** Files of the ramdisk beside the agent: its configuration, plug-ins. */
+  files?: readonly RamdiskFile[];
+  /** Kernel parameters of the ramdisk beside Ironic's own. */
+  kernelParameters?: string;
 }
 
 export interface DiskRequest {
@@ -48,13 +51,21 @@ export interface DiskRequest {
 
 export interface DeployOptions {
   format?: "raw" | "qcow2";
+  /** Deploys the image's root file system alone, into partitions of these sizes. */
+  partitions?: PartitionSizes;
   /** Instead of the site's server. */
   server?: ImageServer;
   /** Instead of the right checksum. */
   sha256?: string;
+  /** The instance's traits: each brings in the deploy template of its name. */
+  traits?: readonly string[];
   /** Longest time until active, minutes. */
   minutes?: number;
 }
+
+/** Where a ramdisk's agent looks for its configuration and for plug-ins. */
+export const AGENT_CONFIGURATION = "/etc/ironic-python-agent.d";
+export const AGENT_PLUGINS = `${AGENT_CONFIGURATION}/hardware-managers`;
 
 /** Where one scenario plays: makes its machines and takes them away afterwards. */
 export class Stage implements AsyncDisposable {
@@ -97,14 +108,20 @@ export class Stage implements AsyncDisposable {
     const node = await ManagedNode.enrol({
       ironic: site.ironic,
       machine,
-      ramdisk: site.ramdisk,
+      ramdisk: await this.#ramdisk(request.files, directory),
       index,
       address: site.network.address,
       uuid,
       name,
       firmware,
       macs: macs as [string, ...string[]],
-      ...(request.properties === undefined ? {} : { properties: request.properties }),
+      properties: request.properties ?? {},
+      driverInfo: {
+        ...(request.kernelParameters === undefined
+          ? {}
+          : { kernel_append_params: `%default% ${request.kernelParameters}` }),
+        ...request.driverInfo,
+      },
       phases: new Phases(prefixed(this.#screen, name)),
       signal: site.signal,
     });
@@ -124,120 +141,59 @@ export class Stage implements AsyncDisposable {
     };
   }
 
+  /** ironic-inspector beside Ironic, until the end of the block. */
+  async inspector(): Promise<Inspector> {
+    const { network, signal } = this.site;
+    return await Inspector.start({
+      address: network.address,
+      directory: join(this.directory, "inspector"),
+      signal,
+    });
+  }
+
+  /** A deploy template, until the end of the block: its steps run where an instance has the trait of its name. */
+  async deployTemplate(name: string, steps: readonly JsonObject[]): Promise<AsyncDisposable> {
+    const { ironic, signal } = this.site;
+    await ironic.client.createDeployTemplate(name, steps);
+    return {
+      [Symbol.asyncDispose]: async () => {
+        if (!signal.aborted) await ironic.client.deleteDeployTemplate(name);
+      },
+    };
+  }
+
   /** What Ironic needs to know to deploy the site's image. */
   deployRequest(options: DeployOptions): DeployRequest {
     const { image, images } = this.site;
     const format = options.format ?? "raw";
-    const file = image[format];
+    const file = options.partitions === undefined ? image[format] : image.root;
     return {
       image: {
         url: (options.server ?? images).urlOf(basename(file.file)),
         format,
         sha256: options.sha256 ?? file.sha256,
+        ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
       },
       configDrive: {
         meta_data: { hostname: "deployed" },
         user_data: `#!/bin/sh\necho ${USER_DATA_OUTPUT}\n`,
       },
+      ...(options.traits === undefined ? {} : { traits: options.traits }),
       timeout: (options.minutes ?? 15) * MINUTE,
     };
+  }
+
+  /** The site's ramdisk, or one of this machine's own with further files in it. */
+  async #ramdisk(files: readonly RamdiskFile[] | undefined, directory: string): Promise<Ramdisk> {
+    if (files === undefined) return this.site.ramdisk;
+    const { ramdiskBase, agent } = this.site;
+    return await composeRamdisk(ramdiskBase, { agent, files, output: join(directory, "initrd") });
   }
 
   /** Takes the machines away and the nodes out of Ironic, so that no scenario sees another one's. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const { managed } of this.nodes) await managed[Symbol.asyncDispose]();
   }
-}
-
-/** A node of a scenario, with the words that scenarios are written in. */
-export class StageNode {
-  readonly managed: ManagedNode;
-  readonly #stage: Stage;
-
-  constructor(stage: Stage, managed: ManagedNode) {
-    this.#stage = stage;
-    this.managed = managed;
-  }
-
-  /** To "available" through automated cleaning. */
-  async clean(minutes = 10): Promise<void> {
-    await this.managed.provide({ clean: true, timeout: minutes * MINUTE });
-  }
-
-  /** To "available" as it is. */
-  async provide(): Promise<void> {
-    await this.managed.provide({ clean: false, timeout: MINUTE });
-  }
-
-  /** Deploys and waits until the deployed system has said that it is this node's. */
-  async deploy(options: DeployOptions = {}): Promise<BootedSystem> {
-    await this.managed.deploy(this.#stage.deployRequest(options));
-    return await this.#booted();
-  }
-
-  /** Deploys, and it has to fail with a last_error that matches all of `reasons`. */
-  async failsToDeploy(options: DeployOptions, ...reasons: readonly RegExp[]): Promise<void> {
-    try {
-      await this.managed.deploy(this.#stage.deployRequest(options));
-    } catch (error) {
-      if (!(error instanceof ProvisionFailed)) throw error;
-      this.managed.phases.fail(`as it has to: ${error.node.last_error}`);
-      for (const reason of reasons)
-        check(reason.test(error.node.last_error ?? ""), `last_error says ${reason}`, error.message);
-      return;
-    }
-    throw new Error(`node ${this.managed.name} is active, but its deployment had to fail`);
-  }
-
-  /** Writes the image again and waits for the system as deploy() does. */
-  async rebuild(options: DeployOptions = {}): Promise<BootedSystem> {
-    await this.managed.rebuild(this.#stage.deployRequest(options));
-    return await this.#booted();
-  }
-
-  /** Back to "available" through automated cleaning. */
-  async undeploy(minutes = 10): Promise<void> {
-    await this.managed.patch("/automated_clean", true);
-    await this.managed.undeploy({ timeout: minutes * MINUTE });
-  }
-
-  /** Runs an operation, and beside it `action` as soon as the operation has come to a phase. */
-  async when(phase: string, operation: () => Promise<unknown>, action: () => Promise<void>): Promise<void> {
-    const over = new AbortController();
-    const act = async () => {
-      while (this.managed.phases.current !== phase) await sleep(PHASE_POLL_MS, undefined, over);
-      await action();
-    };
-    const acting = act();
-    try {
-      await Promise.all([operation(), acting]);
-    } finally {
-      // An operation that failed before the phase leaves nothing to wait for; an action under way is waited for.
-      over.abort();
-      await Promise.allSettled([acting]);
-    }
-  }
-
-  /** The system is this node's, has run its user data, and Ironic has nothing to complain about. */
-  async #booted(): Promise<BootedSystem> {
-    const booted = await this.managed.booted();
-    // User data runs before the system says that it is up.
-    await this.managed.machine.waitForConsole(new RegExp(USER_DATA_OUTPUT), { timeout: 0 });
-    for (const disk of this.managed.machine.diskFiles) {
-      if (!(await signaturesOn(disk)).includes("gpt")) continue;
-      const problems = await partitionTableProblems(disk);
-      check(problems === null, "the deployed disk's partition table is whole", String(problems));
-    }
-    const { power_state, last_error, maintenance } = await this.managed.record();
-    check(power_state === "power on", "Ironic sees the machine on", String(power_state));
-    check(last_error === null && !maintenance, "Ironic sees no error", String(last_error));
-    return booted;
-  }
-}
-
-/** Throws with what was expected and what was seen. */
-export function check(condition: boolean, expected: string, seen: string): asserts condition {
-  if (!condition) throw new Error(`expected that ${expected}; seen: ${seen}`);
 }
 
 function diskOptions({ bus, sizeGiB, file }: DiskRequest, index: number): DiskOptions {

@@ -8,7 +8,7 @@ import { ImageServer } from "../kit/image-server.ts";
 import { buildAgent } from "../rig/executable.ts";
 import { type DemoImage, demoImage } from "../rig/image.ts";
 import { Network } from "../rig/network.ts";
-import { composeRamdisk, type Ramdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import { composeRamdisk, type Ramdisk, type RamdiskBase, ramdiskBase } from "../rig/ramdisk.ts";
 import { Ironic } from "./ironic.ts";
 
 export interface SiteOptions {
@@ -26,7 +26,12 @@ export interface Site extends AsyncDisposable {
   readonly images: ImageServer;
   readonly ironic: Ironic;
   readonly image: DemoImage;
+  /** The base with nothing but the agent in it. */
   readonly ramdisk: Ramdisk;
+  /** What a ramdisk with further files is composed of. */
+  readonly ramdiskBase: RamdiskBase;
+  /** The agent's executable. */
+  readonly agent: string;
   readonly ramdiskBytes: number;
   /** Aborted when the run is interrupted. */
   readonly signal: AbortSignal;
@@ -45,7 +50,8 @@ export async function openSite({ directory, fresh, phases, signal }: SiteOptions
 
   phases.begin("ramdisk");
   const initrd = join(directory, "initrd");
-  const ramdisk = await composeRamdisk(await ramdiskBase(building), { agent, output: initrd });
+  const base = await ramdiskBase(building);
+  const ramdisk = await composeRamdisk(base, { agent, output: initrd });
   const { size: ramdiskBytes } = await stat(initrd);
 
   phases.begin("image");
@@ -70,6 +76,8 @@ export async function openSite({ directory, fresh, phases, signal }: SiteOptions
     ironic,
     image,
     ramdisk,
+    ramdiskBase: base,
+    agent,
     ramdiskBytes,
     signal,
     nextIndex: () => machines++,

@@ -122,7 +122,9 @@ export class AgentClient {
 
   /** All commands since the agent started, oldest first. */
   async commands(): Promise<Command[]> {
-    const { body, status } = await this.#retrying(() => this.#request("GET", this.#query({}, "GET")));
+    const { body, status } = await this.#retrying("to collect commands status", () =>
+      this.#request("GET", this.#query({}, "GET")),
+    );
     const list = isJsonObject(body) ? body.commands : undefined;
     // Ironic does not look at the status here: it stumbles over the missing list.
     if (!Array.isArray(list)) {
@@ -144,6 +146,7 @@ export class AgentClient {
     const shortName = name.slice(name.indexOf(".") + 1);
     const request = { name, params };
     const { body, status } = await this.#retrying(
+      `for invoking command ${name}`,
       () => this.#request("POST", this.#query({ wait: String(wait) }, "POST"), request),
       () => this.#acceptedAfterAll(shortName),
     );
@@ -177,7 +180,11 @@ export class AgentClient {
    * Makes a request up to `maxAttempts` times while the connection fails. After each failure `recovered` is asked
    * whether the agent has taken the request all the same.
    */
-  async #retrying(make: () => Promise<Answer>, recovered?: () => Promise<Answer | null>): Promise<Answer> {
+  async #retrying(
+    purpose: string,
+    make: () => Promise<Answer>,
+    recovered?: () => Promise<Answer | null>,
+  ): Promise<Answer> {
     let last: unknown;
     for (let attempt = 1; attempt <= this.#options.maxAttempts; attempt++) {
       try {
@@ -190,7 +197,10 @@ export class AgentClient {
       const answer = await recovered?.();
       if (answer) return answer;
     }
-    throw new AgentConnectionError(`Connection to agent failed: ${this.#redacted(describe(last))}`);
+    throw new AgentConnectionError(
+      `Connection to agent failed: Failed to connect to the agent running on node ${this.#node.uuid} ${purpose}. ` +
+        `Error: ${this.#redacted(describe(last))}`,
+    );
   }
 
   /** The running entry of a command whose POST got no answer, or null. */
@@ -218,7 +228,9 @@ export class AgentClient {
   async #request(method: "GET" | "POST", query: string, body?: JsonObject): Promise<Answer> {
     const { agent } = this.#node;
     if (agent === null) {
-      throw new AgentConnectionError(`The agent of node ${this.#node.uuid} has not told its URL yet.`);
+      throw new AgentConnectionError(
+        "Connection to agent failed: Agent driver requires agent_url in driver_internal_info",
+      );
     }
     const response = await fetch(`${agent.url}/v1/commands/${query}`, {
       method,
@@ -233,7 +245,8 @@ export class AgentClient {
       return { status: response.status, body: JSON.parse(text) };
     } catch {
       throw new AgentAnswerError(
-        `Unable to decode the agent's answer as JSON. HTTP status ${response.status}, body: ${text.slice(0, 200)}`,
+        `Unable to decode response as JSON.\nResponse status code: ${response.status}\n` +
+          `Response: "${text.slice(0, 200)}"`,
       );
     }
   }

@@ -83,6 +83,36 @@ test("a failed step ends in clean failed and maintenance", async () => {
   expect(lab.node).toMatchObject({ provisionState: "clean failed", maintenance: true });
 });
 
+test("a failure before the first step leaves the node off and out of maintenance", async () => {
+  lab.agent.on("clean.get_clean_steps", () => succeeded({}));
+  const { end } = await lab.begin(lab.conductor.clean(lab.node));
+  await lab.heartbeat();
+  expect(await thrower(end)).toThrow(
+    `Node failed to start the first cleaning step: agent get_clean_steps for node ${UUID} returned an invalid result.`,
+  );
+  expect(lab.node).toMatchObject({ provisionState: "clean failed", maintenance: false });
+  expect(lab.power.isOn).toBe(false);
+});
+
+test("an agent that does not call in time fails the cleaning with the step in progress", async () => {
+  await lab[Symbol.asyncDispose]();
+  lab = new Lab({ callbackTimeout: 1 });
+  expect(await thrower(lab.conductor.clean(lab.node))).toThrow(/Timeout .* Failed on step \{\}\.$/);
+});
+
+test("logs that are always collected are fetched before the machine goes off", async () => {
+  await lab[Symbol.asyncDispose]();
+  lab = new Lab({ deployLogsCollect: "always" });
+  offer(step("erase_devices", 10));
+  const { end } = await lab.begin(lab.conductor.clean(lab.node));
+  await lab.heartbeat();
+  lab.agent.finishStep("clean");
+  await lab.heartbeat();
+  await end;
+  expect(lab.agent.names.at(-1)).toBe("collect_system_logs");
+  expect(lab.power.isOn).toBe(false);
+});
+
 test("a step that asks for a reboot gets it, and the next boot goes on with the next step", async () => {
   offer(step("flash", 50, { reboot_requested: true }), step("erase_devices", 10));
   const { end } = await lab.begin(lab.conductor.clean(lab.node));

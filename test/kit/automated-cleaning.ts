@@ -4,7 +4,8 @@
 import { AgentInProgressError } from "./agent-client.ts";
 import { judge } from "./judgement.ts";
 import { type Step, stepName } from "./node.ts";
-import { type Operation, OperationFailed } from "./operation.ts";
+import { type Operation, OperationClosed, OperationFailed } from "./operation.ts";
+import { pythonText } from "./python-text.ts";
 import { byPriority, messageOf, type Task } from "./task.ts";
 
 export class AutomatedCleaning implements Operation {
@@ -29,7 +30,7 @@ export class AutomatedCleaning implements Operation {
   async begin(): Promise<void> {
     this.#task.node.lastError = null;
     this.#task.setState("cleaning");
-    await this.#guarded("Failed to prepare the node for cleaning", async () => {
+    await this.#guarded(`Failed to prepare node ${this.#task.node.uuid} for cleaning`, async () => {
       await this.#task.bootRamdisk();
       this.#task.setState("clean wait");
     });
@@ -47,14 +48,25 @@ export class AutomatedCleaning implements Operation {
     }
   }
 
-  async fail(lastError: string): Promise<void> {
+  async timedOut(): Promise<void> {
+    const step = pythonText(this.#task.node.currentStep?.step ?? {});
+    await this.#fail(
+      "Timeout reached while cleaning the node. Please check if the ramdisk responsible for the cleaning is " +
+        `running on the node. Failed on step ${step}.`,
+    );
+  }
+
+  close(): void {
+    this.#end.reject(new OperationClosed());
+  }
+
+  async #fail(lastError: string): Promise<void> {
     const { node, signal } = this.#task;
-    // A conductor that is closed leaves node and machine as they are.
-    if (signal.aborted) return this.#end.reject(new OperationFailed(lastError));
-    await this.#task.collectLogs();
+    if (signal.aborted) return this.close();
     node.lastError = lastError;
-    // A node that failed in the middle may be in any condition: an operator has to look.
+    // A node that failed in the middle may be in any condition: it stays on, and an operator has to look.
     if (node.currentStep !== null) node.maintenance = true;
+    else await this.#task.powerOff();
     this.#task.close();
     node.wipeAgent();
     this.#task.setState("clean failed");
@@ -96,7 +108,7 @@ export class AutomatedCleaning implements Operation {
         this.#task.stepFinished("clean", current);
         return await this.#goOn();
       case "failed":
-        return await this.fail(
+        return await this.#stepFailed(
           `Clean step ${stepName(current)} failed on node ${node.uuid}. ${judgement.error}`,
         );
       case "version-mismatch":
@@ -104,10 +116,16 @@ export class AutomatedCleaning implements Operation {
         await this.#loadSteps();
         return await this.#goOn();
       case "unknown-status":
-        return await this.fail(
-          `Agent returned unknown status for clean step ${stepName(current)} on node ${node.uuid}: ${judgement.status}.`,
+        return await this.#stepFailed(
+          `Agent returned unknown status for clean step ${pythonText(current)} on node ${node.uuid} : ${judgement.status}.`,
         );
     }
+  }
+
+  /** Only failures of a step have Ironic fetch the logs. */
+  async #stepFailed(lastError: string): Promise<void> {
+    await this.#task.collectLogs("failure");
+    await this.#fail(lastError);
   }
 
   async #goOn(): Promise<void> {
@@ -123,7 +141,9 @@ export class AutomatedCleaning implements Operation {
       await task.executeStep("clean", step);
     } catch (error) {
       if (!(error instanceof AgentInProgressError)) {
-        return await this.fail(`Node ${task.node.uuid} failed step ${stepName(step)}: ${messageOf(error)}`);
+        return await this.#stepFailed(
+          `Node ${task.node.uuid} failed step ${pythonText(step)}: ${messageOf(error)}`,
+        );
       }
       this.#retry = true;
       task.emit({ type: "agent-busy", node: task.node.uuid, command: error.command });
@@ -133,6 +153,7 @@ export class AutomatedCleaning implements Operation {
 
   async #complete(): Promise<void> {
     const task = this.#task;
+    await task.collectLogs("success");
     task.close();
     await task.powerOff();
     task.setState("available");
@@ -145,7 +166,7 @@ export class AutomatedCleaning implements Operation {
     try {
       await body();
     } catch (error) {
-      await this.fail(`${context}. Error: ${messageOf(error)}`);
+      await this.#fail(`${context}: ${messageOf(error)}`);
     }
   }
 }

@@ -126,7 +126,7 @@ export class EmbeddedConductor implements AsyncDisposable {
     await this.goOffline();
     for (const { operation, callbackTimer } of this.#managed.values()) {
       clearTimeout(callbackTimer);
-      await operation?.fail("The conductor was closed.");
+      operation?.close();
     }
     await this.idle();
   }
@@ -192,7 +192,7 @@ export class EmbeddedConductor implements AsyncDisposable {
         using lock = node.lock.tryAcquire();
         // While work is in progress nobody waits for a call.
         if (lock === null || managed.operation !== operation) return;
-        await operation.fail(`Timeout reached while waiting for callback for node ${node.uuid}`);
+        await operation.timedOut();
       });
     }, this.settings.callbackTimeout);
   }

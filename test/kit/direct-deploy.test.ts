@@ -126,7 +126,7 @@ test("another certificate than the announced one fails the deployment", async ()
   const other = await testCertificate("127.0.0.1");
   await lab.heartbeat({ agent_verify_ca: other.cert });
   expect(await thrower(end)).toThrow(
-    "Failed to load in-band deploy steps. Error: Connection to agent failed",
+    "Failed to load in-band deploy steps: Connection to agent failed: Failed to connect to the agent running on",
   );
   expect(lab.agent.names).toEqual([]);
 });
@@ -172,7 +172,9 @@ test("an unknown status fails the deployment", async () => {
   await lab.heartbeat();
   lab.agent.finish({ command_status: "WEIRD" });
   await lab.heartbeat();
-  expect(await thrower(end)).toThrow(/Agent returned unknown status for deploy step .*: WEIRD\./);
+  expect(await thrower(end)).toThrow(
+    /Agent returned unknown status for deploy step \{'interface': 'deploy', 'step': 'write_image'.* : WEIRD\./,
+  );
 });
 
 test("an error that is a string fails the deployment", async () => {
@@ -180,7 +182,7 @@ test("an error that is a string fails the deployment", async () => {
   await lab.heartbeat();
   lab.agent.finish({ command_status: "FAILED", command_error: "boom" });
   await lab.heartbeat();
-  expect(await thrower(end)).toThrow(/Failed to process the next deploy step. Error: .*boom/);
+  expect(await thrower(end)).toThrow(/Failed to process the next deploy step: .*boom/);
 });
 
 test("an HTTP error to a step fails the deployment with the agent's words", async () => {
@@ -188,8 +190,10 @@ test("an HTTP error to a step fails the deployment with the agent's words", asyn
   lab.agent.on("deploy.execute_deploy_step", () => fault(400, "Invalid command parameters: no"));
   await lab.heartbeat();
   expect(await thrower(end)).toThrow(
-    `Deploy step deploy.write_image failed: Agent API for node ${UUID} returned HTTP status code 400 with error: Invalid command parameters: no`,
+    `Deploy step deploy.write_image failed: Agent API for node ${UUID} returned HTTP status code 400 with error: Invalid command parameters: no.`,
   );
+  // Who runs the steps fetches no logs; only failed steps have that done.
+  expect(lab.agent.names).not.toContain("collect_system_logs");
 });
 
 test("an HTTP error without faultstring fails the deployment", async () => {
@@ -200,11 +204,11 @@ test("an HTTP error without faultstring fails the deployment", async () => {
 });
 
 test.each([
-  [{}, "deploy_steps, hardware_manager_version"],
+  [{}, "Keys: {'deploy_steps', 'hardware_manager_version'} are missing from result: {}."],
   [{ deploy_steps: {} }, "hardware_manager_version"],
   [
     { deploy_steps: { m: [{ interface: "deploy", step: "x" }] }, hardware_manager_version: {} },
-    "invalid deploy step",
+    "invalid deploy step. Keys: {'priority'} are missing from step: {'interface': 'deploy', 'step': 'x'}.",
   ],
 ])("steps that Ironic cannot take fail the deployment: %j", async (result, text) => {
   const { end } = await lab.begin(lab.conductor.deploy(lab.node, REQUEST));
@@ -290,6 +294,29 @@ test("heartbeats during the conductor's own steps come to nothing", async () => 
     "get_partition_uuids",
     "power_off",
   ]);
+});
+
+test("logs that are always collected are fetched while the agent still runs", async () => {
+  await lab[Symbol.asyncDispose]();
+  lab = new Lab({ deployLogsCollect: "always" });
+  const { end } = await lab.begin(lab.conductor.deploy(lab.node, REQUEST));
+  await lab.heartbeat();
+  lab.agent.finishStep("deploy");
+  await lab.heartbeat();
+  await end;
+  expect(lab.agent.names.slice(2)).toEqual(["get_partition_uuids", "collect_system_logs", "power_off"]);
+  expect(lab.seen("ramdisk-logs")?.archive).toEqual(Buffer.from("logs"));
+});
+
+test("logs that are never collected are not fetched after a failure either", async () => {
+  await lab[Symbol.asyncDispose]();
+  lab = new Lab({ deployLogsCollect: "never" });
+  const { end } = await lab.begin(lab.conductor.deploy(lab.node, REQUEST));
+  await lab.heartbeat();
+  lab.agent.finish({ command_status: "FAILED", command_error: { details: "d" } });
+  await lab.heartbeat();
+  await thrower(end);
+  expect(lab.agent.names).not.toContain("collect_system_logs");
 });
 
 test("a conductor told to ignore heartbeats accepts them and does nothing", async () => {

@@ -7,7 +7,8 @@ import { AgentInProgressError, type Command } from "./agent-client.ts";
 import { buildConfigDrive, type ConfigDriveData } from "./config-drive.ts";
 import { errorText, judge } from "./judgement.ts";
 import { type Step, stepName } from "./node.ts";
-import { type Operation, OperationFailed } from "./operation.ts";
+import { type Operation, OperationClosed, OperationFailed } from "./operation.ts";
+import { pythonText } from "./python-text.ts";
 import { byPriority, messageOf, type Task } from "./task.ts";
 
 export type BootMode = "bios" | "uefi";
@@ -29,6 +30,23 @@ export interface DeployRequest {
   /** Steps of the agent to run besides, with `priority`: above 80 before the image is written, below after it. */
   steps?: readonly Step[];
 }
+
+/** A failure that Ironic's deploy interface handles by itself, instead of leaving it to who runs the steps. */
+class HandledFailure extends Error {
+  override readonly name = "HandledFailure";
+}
+
+interface FailureHandling {
+  collectLogs: boolean;
+  powerOff: boolean;
+}
+
+/** A step that failed in the agent: the machine stays on with the agent in it, but its token is forgotten. */
+const STEP_FAILED: FailureHandling = { collectLogs: true, powerOff: false };
+/** A step that could not be run at all, and a time-out. */
+const STEP_NOT_RUN: FailureHandling = { collectLogs: false, powerOff: false };
+/** `[deploy]power_off_after_deploy_failure`, on by default, means only failures of the conductor's own. */
+const OWN_FAILURE: FailureHandling = { collectLogs: true, powerOff: true };
 
 /** "wait": the agent works and a heartbeat will tell. */
 type Outcome = "done" | "wait";
@@ -93,7 +111,7 @@ export class DirectDeploy implements Operation {
       ...(configDrive ? { configdrive: configDrive as Json } : {}),
     };
     this.#task.setState("deploying");
-    await this.#guarded("Failed to start the deployment", () => this.#runFrom(0));
+    await this.#guarded("Failed to prepare to deploy", () => this.#runFrom(0));
   }
 
   /** A heartbeat in "wait call-back". */
@@ -108,20 +126,22 @@ export class DirectDeploy implements Operation {
     await this.#guarded("Failed to process the next deploy step", () => this.#processNextStep());
   }
 
-  /** A step that failed, or a time-out: the machine stays on with the agent in it, but its token is forgotten. */
-  async fail(lastError: string): Promise<void> {
-    await this.#fail(lastError, { powerOff: false });
+  async timedOut(): Promise<void> {
+    const { uuid } = this.#task.node;
+    await this.#fail(`Timeout reached while waiting for callback for node ${uuid}`, STEP_NOT_RUN);
   }
 
-  async #fail(lastError: string, { powerOff }: { powerOff: boolean }): Promise<void> {
+  close(): void {
+    this.#end.reject(new OperationClosed());
+  }
+
+  async #fail(lastError: string, { collectLogs, powerOff }: FailureHandling): Promise<void> {
     const { node, signal } = this.#task;
-    // A conductor that is closed leaves node and machine as they are.
-    if (signal.aborted) return this.#end.reject(new OperationFailed(lastError));
-    await this.#task.collectLogs();
+    if (signal.aborted) return this.close();
+    if (collectLogs) await this.#task.collectLogs("failure");
     node.lastError = lastError;
     this.#task.close();
     try {
-      // `[deploy]power_off_after_deploy_failure`, on by default, means only failures of the conductor's own.
       if (powerOff) await this.#task.powerOff();
     } catch (error) {
       this.#task.warn(`Failed to power off after the failure: ${messageOf(error)}`);
@@ -135,7 +155,7 @@ export class DirectDeploy implements Operation {
   async #processNextStep(): Promise<void> {
     const current = this.#current();
     const judgement = judge(await this.#task.agent.commands(), "deploy", current.step);
-    const named = `deploy step ${stepName(current.step)} on node ${this.#task.node.uuid}`;
+    const named = `deploy step ${pythonText(current.step)} on node ${this.#task.node.uuid}`;
     switch (judgement.verdict) {
       case "fresh":
         // First heartbeat of this boot: the step that booted the agent is done by that.
@@ -149,15 +169,19 @@ export class DirectDeploy implements Operation {
         this.#task.stepFinished("deploy", current.step);
         return await this.#goOn();
       case "failed":
-        return await this.fail(
+        return await this.#fail(
           `Deploy step ${stepName(current.step)} failed on node ${this.#task.node.uuid}. ${judgement.error}`,
+          STEP_FAILED,
         );
       case "version-mismatch":
         // Unlike cleaning, a deployment goes on from where it is.
         await this.#task.refreshSteps("deploy");
         return await this.#goOn();
       case "unknown-status":
-        return await this.fail(`Agent returned unknown status for ${named}: ${judgement.status}.`);
+        return await this.#fail(
+          `Agent returned unknown status for ${named} : ${judgement.status}.`,
+          STEP_FAILED,
+        );
     }
   }
 
@@ -179,9 +203,9 @@ export class DirectDeploy implements Operation {
         outcome = await run();
       } catch (error) {
         if (!(error instanceof AgentInProgressError)) {
-          // Ironic treats a boot loader that cannot be installed as a failure of its own.
-          const powerOff = step.step === "prepare_instance_boot";
-          return await this.#fail(`Deploy step ${stepName(step)} failed: ${messageOf(error)}`, { powerOff });
+          const lastError = `Deploy step ${stepName(step)} failed: ${messageOf(error)}`;
+          if (error instanceof HandledFailure) return await this.#fail(lastError, OWN_FAILURE);
+          return await this.#fail(`${lastError}.`, STEP_NOT_RUN);
         }
         this.#retry = true;
         this.#task.emit({ type: "agent-busy", node: this.#task.node.uuid, command: error.command });
@@ -235,12 +259,13 @@ export class DirectDeploy implements Operation {
     }
     if (command?.command_status !== "SUCCEEDED") {
       const reason = errorText(command?.command_error ?? null);
-      throw new Error(`Failed to install a bootloader when deploying node ${node.uuid}: ${reason}`);
+      throw new HandledFailure(`Failed to install a bootloader when deploying node ${node.uuid}: ${reason}`);
     }
     return "done";
   }
 
   async #tearDownAgent(): Promise<Outcome> {
+    await this.#task.collectLogs("success");
     await this.#task.softPowerOff();
     return "done";
   }
@@ -261,7 +286,7 @@ export class DirectDeploy implements Operation {
     try {
       return await body();
     } catch (error) {
-      await this.#fail(`${context}. Error: ${messageOf(error)}`, { powerOff: true });
+      await this.#fail(`${context}: ${messageOf(error)}`, OWN_FAILURE);
       return undefined;
     }
   }

@@ -9,8 +9,19 @@ export interface Operation {
   readonly finished: Promise<void>;
   begin(): Promise<void>;
   heartbeat(): Promise<void>;
-  /** Ends the operation from outside, for example because no heartbeat came. */
-  fail(lastError: string): Promise<void>;
+  /** No heartbeat came in time: ends the operation in its failed state. */
+  timedOut(): Promise<void>;
+  /** The conductor ends; node and machine stay as they are. */
+  close(): void;
+}
+
+/** The operation was not finished, because the conductor was closed. */
+export class OperationClosed extends Error {
+  override readonly name = "OperationClosed";
+
+  constructor() {
+    super("The conductor was closed.");
+  }
 }
 
 /** The operation ended in a failed state; the message is the node's `last_error`. */

@@ -211,11 +211,14 @@ describe("heartbeat", () => {
 
   test.each([
     [{ foo: 1 }, "Unexpected arguments: foo"],
-    [{ callback_url: undefined }, "Missing arguments: callback_url"],
+    [{ callback_url: undefined }, "Missing mandatory parameter: callback_url"],
     [{ callback_url: 5 }, "Expected string for callback_url: 5"],
     [{ agent_token: null }, "Agent token is required for heartbeat processing."],
     [{ agent_token: "t".repeat(43) }, "Invalid or missing agent token received."],
-    [{ agent_version: null }, "Agent did not transmit a version, and a version is required."],
+    [
+      { agent_version: null },
+      "Agent did not transmit a version, and a version is required. Please update the agent being used.",
+    ],
     [{ agent_version: 6 }, "Expected string for agent_version: 6"],
   ])("refuses %j", async (change, fault) => {
     const response = await heartbeat(change);
@@ -224,13 +227,13 @@ describe("heartbeat", () => {
   });
 
   test.each([
-    ["agent_version", "6.4.4", "1.35"],
-    ["agent_verify_ca", "PEM", "1.67"],
-    ["agent_status", "end", "1.71"],
-  ])("%s does not exist below its version", async (field, value, version) => {
+    ["agent_version", "6.4.4", "1.35", 'Field "agent_version" not recognised'],
+    ["agent_verify_ca", "PEM", "1.67", 'Field "agent_verify_ca" not recognised in this version'],
+    ["agent_status", "end", "1.71", 'Fields "agent_status" and "agent_status_message" not recognised.'],
+  ])("%s does not exist below its version", async (field, value, version, fault) => {
     const response = await heartbeat({ [field]: value }, version);
     expect(response.status).toBe(400);
-    expect(await faultOf(response)).toBe(`Field "${field}" not recognised`);
+    expect(await faultOf(response)).toBe(fault);
   });
 
   test("a body that is not JSON is refused", async () => {

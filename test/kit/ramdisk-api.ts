@@ -20,6 +20,8 @@ const STATUS_MINOR = 72;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const MAC = /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/;
 
+const LOCKED = "The node is locked by host embedded, please retry after the current operation is completed.";
+
 export interface Heartbeat {
   callbackUrl: string;
   agentVersion: string;
@@ -104,7 +106,7 @@ export class RamdiskApi {
     const answer = { node: null as string | null, status: 200 };
     try {
       const fault = this.#options.faults.takeLookup();
-      if (fault === "conflict") throw new ApiError(409, "Node is locked by host embedded.");
+      if (fault === "conflict") throw new ApiError(409, LOCKED);
       if (fault === "server-error") throw new ApiError(500, "A fault was asked for.");
       if (fault === "garbage") return new Response("<html>", { headers: { "Content-Type": "text/html" } });
       if (fault === "empty") return Response.json({});
@@ -128,7 +130,7 @@ export class RamdiskApi {
       throw ApiError.badRequest(`Expected UUID for node_uuid: ${nodeUuid}`);
     }
     if (addresses.length === 0 && nodeUuid === null) {
-      throw ApiError.badRequest("An incomplete lookup operation has been attempted.");
+      throw ApiError.badRequest("At least one of 'addresses' and 'node_uuid' parameters is required");
     }
     const nodes = [...this.#options.nodes()];
     // With a UUID the addresses do not matter; without one they must all lead to the same node.
@@ -203,7 +205,9 @@ export class RamdiskApi {
       throw ApiError.badRequest("Agent token is required for heartbeat processing.");
     }
     if (fields.agent_version === null) {
-      throw ApiError.badRequest("Agent did not transmit a version, and a version is required.");
+      throw ApiError.badRequest(
+        "Agent did not transmit a version, and a version is required. Please update the agent being used.",
+      );
     }
     if (node.token === null || !sameSecret(node.token, fields.agent_token)) {
       throw ApiError.badRequest("Invalid or missing agent token received.");
@@ -264,21 +268,26 @@ function checkedFields(body: JsonObject, minor: number): HeartbeatFields {
     if (value === null || typeof value === "string") return value;
     throw ApiError.badRequest(`Expected string for ${key}: ${JSON.stringify(value)}`);
   };
-  const gated = (key: string, since: number): string | null => {
-    const value = text(key);
-    if (value !== null && minor < since) throw ApiError.badRequest(`Field "${key}" not recognised`);
-    return value;
-  };
-
   const callbackUrl = text("callback_url");
-  if (callbackUrl === null) throw ApiError.badRequest("Missing arguments: callback_url");
-  gated("agent_status", STATUS_MINOR);
-  gated("agent_status_message", STATUS_MINOR);
+  if (callbackUrl === null) throw ApiError.badRequest("Missing mandatory parameter: callback_url");
+  const agentToken = text("agent_token");
+  const agentVersion = text("agent_version");
+  const agentVerifyCa = text("agent_verify_ca");
+  const status = text("agent_status") ?? text("agent_status_message");
+  if (agentVersion !== null && minor < AGENT_VERSION_MINOR) {
+    throw ApiError.badRequest('Field "agent_version" not recognised');
+  }
+  if (status !== null && minor < STATUS_MINOR) {
+    throw ApiError.badRequest('Fields "agent_status" and "agent_status_message" not recognised.');
+  }
+  if (agentVerifyCa !== null && minor < VERIFY_CA_MINOR) {
+    throw ApiError.badRequest('Field "agent_verify_ca" not recognised in this version');
+  }
   return {
     callback_url: callbackUrl,
-    agent_token: text("agent_token"),
-    agent_version: gated("agent_version", AGENT_VERSION_MINOR),
-    agent_verify_ca: gated("agent_verify_ca", VERIFY_CA_MINOR),
+    agent_token: agentToken,
+    agent_version: agentVersion,
+    agent_verify_ca: agentVerifyCa,
   };
 }
 

@@ -27,6 +27,8 @@ export interface ConductorSettings {
   callbackTimeout: number;
   /** Whether GET requests carry the token, as from Ironic 2025.1 on. */
   tokenOnGet: boolean;
+  /** `[agent]deploy_logs_collect`: when the ramdisk's logs are fetched. */
+  deployLogsCollect: "always" | "on_failure" | "never";
   /** `[deploy]erase_devices_priority` and its relatives: overrides by step name. */
   cleanStepPriorities: Readonly<Record<string, number>>;
   /** `[pxe]kernel_append_params`, words. */
@@ -48,6 +50,7 @@ export const DEFAULT_SETTINGS: ConductorSettings = {
   powerOffAttempts: 7,
   callbackTimeout: 1_800_000,
   tokenOnGet: false,
+  deployLogsCollect: "on_failure",
   cleanStepPriorities: {},
   kernelParameters: ["nofb", "nomodeset", "vga=normal"],
   progressInterval: 1000,

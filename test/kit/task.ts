@@ -2,11 +2,12 @@
 // Named after Ironic's task: the thing a conductor works with while it holds a node's lock.
 
 import { setTimeout } from "node:timers/promises";
-import { isJsonObject, type Json } from "../../src/json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../../src/json.ts";
 import { AgentClient, AgentInProgressError, type Command, progressOf } from "./agent-client.ts";
 import type { Emit } from "./events.ts";
 import { isStep } from "./judgement.ts";
 import type { Node, ProvisionState, Step, StepKind } from "./node.ts";
+import { pythonText } from "./python-text.ts";
 import type { ConductorSettings } from "./settings.ts";
 
 export class Task {
@@ -67,7 +68,7 @@ export class Task {
     try {
       await this.agent.powerOff();
     } catch (error) {
-      this.warn(`Failed to soft power off: ${messageOf(error)}`);
+      this.warn(`Failed to soft power off node ${this.node.uuid}. ${messageOf(error)}`);
     }
     for (let attempt = 0; attempt <= this.settings.powerOffAttempts; attempt++) {
       if (attempt > 0) await this.pause(this.settings.powerOffInterval);
@@ -78,7 +79,10 @@ export class Task {
       }
     }
     const waited = (this.settings.powerOffAttempts * this.settings.powerOffInterval) / 1000;
-    this.warn(`The agent did not power the machine off in ${waited} seconds. Forcing hard power off.`);
+    this.warn(
+      `Failed to soft power off node ${this.node.uuid} in at least ${waited} seconds. ` +
+        "Forcing hard power off and proceeding.",
+    );
     await this.powerOff();
   }
 
@@ -128,8 +132,8 @@ export class Task {
   async executeStep(kind: StepKind, step: Step): Promise<void> {
     const answer = await this.agent.executeStep(kind, step);
     if (typeof answer.command_status !== "string" || answer.command_status === "") {
-      const error = JSON.stringify(answer.command_error ?? null);
-      throw new Error(`Agent on node ${this.node.uuid} returned bad command result: ${error}`);
+      const result = pythonText(answer as unknown as JsonObject);
+      throw new Error(`Agent on node ${this.node.uuid} returned bad command result: ${result}`);
     }
     this.#watchProgress(kind, step);
   }
@@ -144,18 +148,26 @@ export class Task {
     this.emit({ type: "step-finished", node: this.node.uuid, kind, step });
   }
 
-  // --- Failure ---
+  // --- Logs ---
 
-  /** Fetches the ramdisk's logs for the observers; a failure to do so is only a warning. */
-  async collectLogs(): Promise<void> {
-    if (this.node.agent === null) return;
+  /**
+   * Fetches the ramdisk's logs for the observers, where `[agent]deploy_logs_collect` wants them at this `occasion`. That
+   * they cannot be had is only a warning.
+   */
+  async collectLogs(occasion: "failure" | "success"): Promise<void> {
+    const { deployLogsCollect } = this.settings;
+    const wanted =
+      deployLogsCollect === "always" || (deployLogsCollect === "on_failure" && occasion === "failure");
+    if (!wanted || this.node.agent === null) return;
     try {
       const { command_result } = await this.agent.collectSystemLogs();
       const logs = isJsonObject(command_result) ? command_result.system_logs : null;
       if (typeof logs !== "string") throw new Error("the answer holds no system_logs");
       this.emit({ type: "ramdisk-logs", node: this.node.uuid, archive: Buffer.from(logs, "base64") });
     } catch (error) {
-      this.warn(`Failed to collect the ramdisk's logs: ${messageOf(error)}`);
+      this.warn(
+        `Failed to invoke collect_system_logs agent command for node ${this.node.uuid}. Error: ${messageOf(error)}`,
+      );
     }
   }
 
@@ -210,21 +222,32 @@ function checkedSteps(result: Json, kind: StepKind, node: Node): { steps: Step[]
       ...(version === undefined ? ["hardware_manager_version"] : []),
     ];
     throw new Error(
-      `${describe} returned an invalid result. Keys: ${missing.join(", ")} are missing from result: ` +
-        JSON.stringify(result),
+      `${describe} returned an invalid result. Keys: ${setText(missing)} are missing from result: ` +
+        `${pythonText(result)}.`,
     );
   }
   const steps: Step[] = [];
   for (const [manager, list] of Object.entries(managers)) {
     if (!Array.isArray(list)) throw new Error(`${describe}: the steps of ${manager} are not a list.`);
     for (const step of list) {
-      if (!isStep(step) || !Number.isInteger(step.priority)) {
-        throw new Error(`${describe} returned an invalid ${kind} step: ${JSON.stringify(step)}`);
+      const missing = isJsonObject(step) ? STEP_KEYS.filter((key) => step[key] === undefined) : STEP_KEYS;
+      if (missing.length > 0 || !isStep(step) || !Number.isInteger(step.priority)) {
+        throw new Error(
+          `${describe} returned an invalid ${kind} step. Keys: ${setText(missing)} are missing from step: ` +
+            `${pythonText(step)}.`,
+        );
       }
       steps.push(step);
     }
   }
   return { steps, version };
+}
+
+const STEP_KEYS = ["interface", "step", "priority"];
+
+/** Python's way to print a set; Ironic's has no order of its own. */
+function setText(names: readonly string[]): string {
+  return `{${names.map(pythonText).join(", ")}}`;
 }
 
 /** Highest priority first; of equals, the deploy interface before the raid interface, as Ironic sorts them. */

@@ -21,6 +21,9 @@ const PACKAGES = [
   "iproute2",
   "iputils-ping",
   "jq",
+  // For the agent to install, where the image is deployed as a root file system.
+  "grub-pc-bin",
+  "grub2-common",
 ];
 
 /** What the initramfs needs to find a root file system on any disk controller of a QEMU machine. */
@@ -70,6 +73,8 @@ export interface DemoImage {
   virtualSizeBytes: number;
   raw: ImageFile;
   qcow2: ImageFile;
+  /** The root file system alone (ext4): a partition image. Its EFI loaders are in /boot/efi, as packages leave them. */
+  root: ImageFile;
   /** UUID of the root file system (the reference's root_uuid for whole-disk images). */
   rootUuid: string;
 }
@@ -94,7 +99,12 @@ export async function demoImage(options: BaseOptions = {}): Promise<DemoImage> {
   });
   const manifest = JSON.parse(await readFile(join(directory, "manifest.json"), "utf8")) as DemoImage;
   const located = (image: ImageFile) => ({ ...image, file: join(directory, image.file) });
-  return { ...manifest, raw: located(manifest.raw), qcow2: located(manifest.qcow2) };
+  return {
+    ...manifest,
+    raw: located(manifest.raw),
+    qcow2: located(manifest.qcow2),
+    root: located(manifest.root),
+  };
 }
 
 async function buildImage(work: string, logFile: string, options: BaseOptions): Promise<void> {
@@ -111,9 +121,15 @@ async function buildImage(work: string, logFile: string, options: BaseOptions): 
 
   const raw = join(work, "image.raw");
   await partition(raw);
-  await makeRootFileSystem(raw, tree, rootUuid, logFile);
   const stub = (await readPart("grub-stub.cfg")).replaceAll("@ROOT_UUID@", rootUuid);
-  await makeEsp(raw, await makeEfiFiles({ stub, work }), work);
+  const efi = await makeEfiFiles({ stub, work });
+  await mkdir(join(tree, "boot/efi"), { recursive: true });
+  await run(["cp", "-r", join(efi, "EFI"), join(tree, "boot/efi/EFI")]);
+  const root = join(work, "root.raw");
+  await writeFile(root, "");
+  await makeRootFileSystem(root, 0, tree, rootUuid, logFile);
+  await makeRootFileSystem(raw, ROOT.startMiB * MIB, tree, rootUuid, logFile);
+  await makeEsp(raw, efi, work);
   await installBiosBoot({
     image: raw,
     partitionSector: (BIOS_BOOT.startMiB * MIB) / SECTOR,
@@ -127,6 +143,7 @@ async function buildImage(work: string, logFile: string, options: BaseOptions): 
     virtualSizeBytes: DISK_MIB * MIB,
     raw: await describe(raw, "image.raw"),
     qcow2: await describe(qcow2, "image.qcow2"),
+    root: await describe(root, "root.raw"),
     rootUuid,
   };
   await writeFile(join(work, "manifest.json"), JSON.stringify(manifest, null, 2));
@@ -148,6 +165,10 @@ async function configureTree(
     await writeFile(join(tree, path), content, { mode });
   };
   await write("etc/fstab", `UUID=${rootUuid} / ext4 errors=remount-ro 0 1\n`);
+  await write(
+    "etc/default/grub",
+    'GRUB_TIMEOUT=0\nGRUB_TERMINAL=console\nGRUB_CMDLINE_LINUX="console=ttyS0 quiet"\n',
+  );
   await write("etc/hostname", "demo-image\n");
   await write("etc/hosts", "127.0.0.1 localhost\n");
   // Empty: systemd makes one at the first boot, so that no two machines share it.
@@ -184,12 +205,18 @@ async function partition(image: string): Promise<void> {
   await run(["sgdisk", "--clear", ...partitions, image]);
 }
 
-async function makeRootFileSystem(image: string, tree: string, uuid: string, logFile: string): Promise<void> {
+async function makeRootFileSystem(
+  image: string,
+  offset: number,
+  tree: string,
+  uuid: string,
+  logFile: string,
+): Promise<void> {
   await run(
     [
       ...["mke2fs", "-q", "-t", "ext4", "-L", "demo-root", "-U", uuid, "-m", "1", "-d", tree],
       // No lazy initialisation: the machine would spend its first minutes zeroing inode tables.
-      ...["-E", `offset=${ROOT.startMiB * MIB},lazy_itable_init=0,lazy_journal_init=0`],
+      ...["-E", `offset=${offset},lazy_itable_init=0,lazy_journal_init=0`],
       ...[image, `${ROOT.sizeMiB}M`],
     ],
     { logFile },

@@ -5,9 +5,11 @@
 import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsoleReader, consoleTail } from "./console.ts";
+import { logIn } from "./login.ts";
 import { lastLines, type RunningProgram, start } from "./programs.ts";
 import {
   type BootSource,
+  CONSOLE_SOCKET,
   type MachineOptions,
   OVMF_VARIABLES,
   qemuArguments,
@@ -66,6 +68,11 @@ export class Machine implements AsyncDisposable {
     }
     if (options.firmware === "uefi") await copyFile(OVMF_VARIABLES, join(options.directory, VARIABLES_FILE));
     return new Machine(options, diskFiles);
+  }
+
+  /** How often it was switched on. */
+  get boots(): number {
+    return this.#boots;
   }
 
   get running(): boolean {
@@ -148,12 +155,30 @@ export class Machine implements AsyncDisposable {
 
   /** Output of a command in the ramdisk's shell (rig.shell=1). Throws ShellError after `timeoutMs`, or if it fails. */
   async shell(command: string, timeoutMs: number): Promise<string> {
-    if (this.#qemu === undefined || !this.running) throw new MachineError(`${this.name} is not running`);
-    return await runInShell(`/proc/${this.#qemu.pid}/cwd/shell.sock`, command, timeoutMs);
+    return await runInShell(this.#socket("shell.sock"), command, timeoutMs);
+  }
+
+  /**
+   * Logs in on the console and leaves a shell there; what it returns runs a command in it, as shell() does in the
+   * other one.
+   */
+  async logIn(
+    credentials: { user: string; password: string },
+    timeoutMs: number,
+  ): Promise<(command: string) => Promise<string>> {
+    const socket = this.#socket(CONSOLE_SOCKET);
+    await logIn(socket, credentials, timeoutMs);
+    return (command) => runInShell(socket, command, timeoutMs);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.powerOff();
+  }
+
+  /** Through /proc, because a path to a socket may have 107 bytes and a checkout's directory has any length. */
+  #socket(name: string): string {
+    if (this.#qemu === undefined || !this.running) throw new MachineError(`${this.name} is not running`);
+    return `/proc/${this.#qemu.pid}/cwd/${name}`;
   }
 
   async #connect(qemu: RunningProgram): Promise<QmpConnection> {
@@ -164,8 +189,7 @@ export class Machine implements AsyncDisposable {
         throw new MachineError(`QEMU for ${this.name} did not start:\n${said}\n  full log: ${this.qemuLog}`);
       }
       try {
-        // Through /proc, because a path to a socket may have 107 bytes and a checkout's directory has any length.
-        return await QmpConnection.connect(`/proc/${qemu.pid}/cwd/qmp.sock`);
+        return await QmpConnection.connect(this.#socket("qmp.sock"));
       } catch (error) {
         if (Date.now() > deadline) {
           await qemu.stop();

@@ -46,6 +46,7 @@ const OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 /** UEFI variables as from the factory, and the machine's own copy in its directory. */
 export const OVMF_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 export const VARIABLES_FILE = "uefi-variables.fd";
+export const CONSOLE_SOCKET = "console.sock";
 
 /** The whole command, to be run in the machine's directory. `consoleLog` is relative to it. */
 export function qemuArguments(
@@ -63,7 +64,9 @@ export function qemuArguments(
     ...["-device", "virtio-rng-pci"],
     ...firmwareArguments(options.firmware),
     ...smbiosArguments(options.smbios ?? {}),
-    ...["-chardev", `file,id=console,path=${consoleLog}`, "-serial", "chardev:console"],
+    // To be read in the file, and to be typed at through the socket.
+    ...["-chardev", `socket,id=console,path=${CONSOLE_SOCKET},server=on,wait=off,logfile=${consoleLog}`],
+    ...["-serial", "chardev:console"],
     ...["-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off", "-serial", "chardev:shell"],
     ...["-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
     ...options.disks.flatMap((disk, index) =>

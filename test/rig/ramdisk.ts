@@ -11,7 +11,7 @@ import { debianTree, SUITE } from "./debian.ts";
 import { kernelRelease, trimKernelModules } from "./kernel-modules.ts";
 import { run } from "./programs.ts";
 
-/** What the agent calls, and a busybox for DHCP and for people with the shell. */
+/** What the agent calls, and a busybox for DHCP, for the login of a rescue and for people with the shell. */
 const PACKAGES = [
   "linux-image-amd64",
   "udev",
@@ -26,6 +26,7 @@ const PACKAGES = [
   "qemu-utils",
   "e2fsprogs",
   "dosfstools",
+  "lvm2",
   "mdadm",
   "lshw",
   "dmidecode",
@@ -62,6 +63,9 @@ const REMOVED = [
   "usr/share/zoneinfo",
   "usr/bin/apt*",
   "usr/bin/dpkg*",
+  // Of qemu-utils the agent calls qemu-img.
+  "usr/bin/qemu-io",
+  "usr/bin/qemu-nbd",
   "usr/bin/systemd-hwdb",
   "usr/lib/udev/hwdb.d",
   "var/cache",
@@ -73,8 +77,17 @@ const REMOVED = [
 const FILES = [
   { source: "init", target: "init", mode: 0o755 },
   { source: "udhcpc", target: "usr/local/lib/rig/udhcpc", mode: 0o755 },
+  { source: "rescue", target: "usr/local/lib/rig/rescue", mode: 0o755 },
   { source: "halt", target: "usr/sbin/poweroff", mode: 0o755 },
   { source: "halt", target: "usr/sbin/reboot", mode: 0o755 },
+];
+
+/** What packages leave out or REMOVED took away. */
+const DIRECTORIES = [
+  "var/log",
+  "var/cache",
+  "etc/ironic-python-agent.d/hardware-managers",
+  "etc/ipa-rescue-config",
 ];
 
 export interface RamdiskBase {
@@ -165,7 +178,7 @@ async function buildBase(work: string, logFile: string, options: BaseOptions): P
     await mkdir(dirname(join(tree, target)), { recursive: true });
     await writeFile(join(tree, target), await readFile(join(import.meta.dir, "ramdisk", source)), { mode });
   }
-  for (const directory of ["var/log", "var/cache", "etc/ironic-python-agent.d", "etc/ipa-rescue-config"]) {
+  for (const directory of DIRECTORIES) {
     await mkdir(join(tree, directory), { recursive: true });
   }
   await run(

@@ -1,9 +1,10 @@
 // Automated cleaning.
 
 import { join } from "node:path";
+import { check } from "../check.ts";
 import { arrayDataOffset, contentAt, signaturesOn } from "../disk-content.ts";
 import { LEFTOVER_OFFSETS, leftoverDisks } from "../leftovers.ts";
-import { check, type Scenario } from "../scenario.ts";
+import type { Scenario } from "../scenario.ts";
 
 export const cleanLeftovers: Scenario = {
   name: "clean-leftovers",

@@ -2,8 +2,9 @@
 
 import { basename, dirname } from "node:path";
 import { ImageServer } from "../../kit/image-server.ts";
+import { check } from "../check.ts";
 import { signaturesOn } from "../disk-content.ts";
-import { check, type Scenario } from "../scenario.ts";
+import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 ** 2;
 const WRONG_SHA256 = "0".repeat(64);

@@ -1,7 +1,9 @@
 // What happens to a node over its life, and to several of them at the same time.
 
+import { check } from "../check.ts";
 import { signaturesOn } from "../disk-content.ts";
-import { check, type Scenario, type StageNode } from "../scenario.ts";
+import type { Scenario } from "../scenario.ts";
+import type { StageNode } from "../stage-node.ts";
 
 const SHELL_TIMEOUT_MS = 60_000;
 
