@@ -11,9 +11,15 @@ type Entry = { readonly value: AnyValue; readonly origin: string };
 
 export class Config {
   readonly #entries: Map<OptionName, Entry>;
+  /** All parameters that virtual media gave, options or not (BOOTIF); they count over the kernel's command line. */
+  readonly mediaParameters: ReadonlyMap<string, string>;
 
   /** `settings` in any order; options that are not in it keep their built-in defaults. */
-  constructor(settings: Iterable<readonly [OptionName, Entry]> = []) {
+  constructor(
+    settings: Iterable<readonly [OptionName, Entry]> = [],
+    mediaParameters: ReadonlyMap<string, string> = new Map(),
+  ) {
+    this.mediaParameters = mediaParameters;
     this.#entries = new Map(
       OPTION_NAMES.map((name) => [name, { value: OPTIONS[name].default, origin: BUILT_IN }] as const),
     );

@@ -1,7 +1,7 @@
 // The text of --help, made from the option table.
 
 import type { OptionSpec } from "./option-spec.ts";
-import { OPTION_SECTIONS } from "./options.ts";
+import { OPTION_NAMES, OPTION_SECTIONS, optionSpec } from "./options.ts";
 import { formatValue, valueHint } from "./values.ts";
 
 const WIDTH = 100;
@@ -9,15 +9,17 @@ const INDENT = 8;
 
 /** One line on how to call the program, for errors. */
 export const USAGE =
-  "usage: ironic-python-agent [inventory | steps | config] [options]; --help explains them";
+  "usage: ironic-python-agent [inventory | steps | check | config] [options]; --help explains them";
 
-const INTRODUCTION = `usage: ironic-python-agent [inventory | steps | config] [options]
+const INTRODUCTION = `usage: ironic-python-agent [inventory | steps | check | config] [options]
 
 The agent that a bare metal machine runs while OpenStack Ironic inspects, cleans, deploys or rescues it.
 Without a word in front of the options it runs as that agent; the words make it do one thing and end:
 
   inventory   print what the agent sees of this machine, as JSON
-  steps       list the clean and deploy steps the hardware managers offer, as JSON
+  steps       list the steps that the hardware managers offer, as JSON, or with --table for people
+  check       load the plug-in hardware managers, say what is wrong with them (exit code 1 then), and which
+              features are off because a program is missing; with --json for programs
   config      print the value of every option and where it comes from
 
 Every option may be written with underscores or dashes and shortened as long as it stays unique. Switches are
@@ -41,15 +43,28 @@ const FILES: readonly [string, string][] = [
 
 /** The whole help text, without a final newline. */
 export function helpText(): string {
-  const sections = OPTION_SECTIONS.map(({ title, options }) =>
-    [`${title}:`, ...Object.entries(options).map(([name, spec]) => describe(name, spec))].join("\n"),
-  );
   const files = ["Configuration files and others:", ...FILES.map(([head, text]) => entry(head, text))];
-  return [INTRODUCTION, ...sections, files.join("\n")].join("\n\n");
+  const sections = OPTION_SECTIONS.map(({ title, options }) => ({
+    title,
+    entries: Object.entries(options).filter(([, { ignored }]) => ignored === undefined),
+  }))
+    .filter(({ entries }) => entries.length > 0)
+    .map(({ title, entries }) =>
+      [`${title}:`, ...entries.map(([name, spec]) => describe(name, spec))].join("\n"),
+    );
+  return [INTRODUCTION, files.join("\n"), ...sections, withoutEffect()].join("\n\n");
+}
+
+/** Options that are only read because they stand in many configuration files. */
+function withoutEffect(): string {
+  const names = OPTION_NAMES.filter((name) => optionSpec(name).ignored !== undefined);
+  return entry("Accepted, and without effect:", names.join(", ")).trimStart();
 }
 
 function describe(name: string, spec: OptionSpec): string {
   const facts = [
+    spec.notYet === undefined ? null : `without effect: ${spec.notYet}`,
+    spec.type === "int" && spec.max !== undefined ? `${spec.min} to ${spec.max}` : null,
     spec.default === null ? null : `default: ${formatValue(spec.default)}`,
     spec.kernel === undefined ? null : `kernel parameter: ${spec.kernel}`,
   ].filter((fact) => fact !== null);

@@ -1,9 +1,11 @@
 // Reads the configuration from everywhere it may stand, and gives back either a complete Config or one clear error.
 // Order and default places: control-plane specification 2.1 and DEV-5.
 
+import { errorText } from "../errors.ts";
 import { FileError, type Files } from "../system/files.ts";
+import type { BootMedia } from "./boot-media.ts";
 import { type CommandLine, parseCommandLine } from "./command-line.ts";
-import { Config } from "./config.ts";
+import { BUILT_IN, Config } from "./config.ts";
 import { ConfigurationError } from "./configuration-error.ts";
 import { readEnvironment } from "./environment.ts";
 import { IniError, parseIni } from "./ini.ts";
@@ -16,12 +18,19 @@ export type ConfigurationInput = {
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly files: Files;
+  /** Asked only on a machine that was booted from virtual media; without it they are not looked at. */
+  readonly media?: BootMedia;
 };
 
 /** "help" and "version": nothing was read, because nothing else is to be done. */
 export type LoadedConfiguration =
   | { readonly action: "help" | "version" }
-  | { readonly action: "run"; readonly config: Config };
+  | {
+      readonly action: "run";
+      readonly config: Config;
+      /** What the operator may want to mend, one line each; to be logged. */
+      readonly warnings: readonly string[];
+    };
 
 const SYSTEM_FILES = [
   "/etc/ironic-python-agent.conf",
@@ -34,9 +43,9 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Load
   const commandLine = parseCommandLine(input.argv);
   if (commandLine.action !== "run") return { action: commandLine.action };
   const { files, environment } = input;
-  const kernel = parseKernelLine((await files.readAttribute("/proc/cmdline")) ?? "");
+  const kernel = await readKernelParameters(input);
   const sources = new Sources();
-  addKernelParameters(sources, kernel);
+  const warnings = addKernelParameters(sources, kernel);
   for (const { name, variable, text } of readEnvironment(environment))
     sources.environmentVariable(name, variable, text);
   await addDefaultFiles(sources, files, commandLine, environment.HOME);
@@ -48,20 +57,71 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Load
       const resolved = sources.resolve(name);
       return resolved === null ? [] : [[name, resolved] as const];
     }),
+    new Map([...kernel].filter(([, { device }]) => device !== null).map(([name, { text }]) => [name, text])),
   );
   if (sources.winner("listen_host") === null && !(await ipv6IsOn(files)))
     config.override("listen_host", "0.0.0.0", "built-in default without IPv6");
   const debug = kernel.get("ipa-debug");
-  if (debug !== undefined) config.override("debug", isTrueDebug(debug), "kernel parameter ipa-debug");
-  return { action: "run", config };
+  if (debug !== undefined) config.override("debug", isTrueDebug(debug.text), originOf("ipa-debug", debug));
+  return { action: "run", config, warnings: [...warnings, ...idleSettings(config)] };
 }
 
-function addKernelParameters(sources: Sources, kernel: ReadonlyMap<string, string>): void {
-  for (const name of OPTION_NAMES) {
-    const parameter = optionSpec(name).kernel;
-    const text = parameter === undefined ? undefined : kernel.get(parameter);
-    if (parameter !== undefined && text !== undefined) sources.kernelParameter(name, parameter, text);
+/** What a kernel parameter says, and the virtual media that says it, if it was not the kernel's own command line. */
+type KernelParameter = { readonly text: string; readonly device: string | null };
+
+/**
+ * The parameters of the kernel's command line, and over them those of virtual media. The boot ISO's files are copied before
+ * anybody looks for a configuration file.
+ */
+async function readKernelParameters({
+  files,
+  media,
+}: ConfigurationInput): Promise<ReadonlyMap<string, KernelParameter>> {
+  const line = parseKernelLine((await files.readAttribute("/proc/cmdline")) ?? "");
+  const parameters = new Map<string, KernelParameter>();
+  for (const [name, text] of line) parameters.set(name, { text, device: null });
+  if (line.get("boot_method") !== "vmedia" || media === undefined) return parameters;
+  try {
+    await media.copyConfiguration();
+    const found = await media.readParameters();
+    for (const [name, text] of parseKernelLine(found?.text ?? ""))
+      parameters.set(name, { text, device: found?.device ?? "" });
+    return parameters;
+  } catch (error) {
+    throw new ConfigurationError(`reading the configuration from virtual media: ${errorText(error)}`, 1);
   }
+}
+
+/** Returns warnings. */
+function addKernelParameters(sources: Sources, kernel: ReadonlyMap<string, KernelParameter>): string[] {
+  const warnings: string[] = [];
+  for (const name of OPTION_NAMES) {
+    const { kernel: parameter, oldKernel } = optionSpec(name);
+    for (const written of [oldKernel, parameter]) {
+      const found = written === undefined ? undefined : kernel.get(written);
+      if (written === undefined || found === undefined) continue;
+      sources.kernelParameter(name, originOf(written, found), found.text);
+      if (written === oldKernel)
+        warnings.push(`${originOf(written, found)} has an old name; its name is ${parameter} now`);
+    }
+  }
+  return warnings;
+}
+
+function originOf(parameter: string, { device }: KernelParameter): string {
+  return device === null
+    ? `kernel parameter ${parameter}`
+    : `virtual media parameter ${parameter} on ${device}`;
+}
+
+/** One line for every option that somebody set although it changes nothing. */
+function idleSettings(config: Config): string[] {
+  return [...config.entries()].flatMap(([name, { origin }]) => {
+    const { ignored, notYet } = optionSpec(name);
+    const reason = ignored ?? notYet;
+    if (origin === BUILT_IN || reason === undefined) return [];
+    return [`${origin}: ${name} has no effect: ${reason}`];
+  });
 }
 
 /** A named file replaces only the default file, a named directory only the default directory; of both the directory wins. */

@@ -4,6 +4,8 @@
 type OptionBase = {
   /** Kernel parameter, exactly as on the kernel line; none = cannot be set there. */
   readonly kernel?: string;
+  /** An older name of the kernel parameter; using it is worth a warning. */
+  readonly oldKernel?: string;
   /** First release of the reference that has it; "own" = only this agent has it. */
   readonly since: string;
   /** Never shown or logged. */
@@ -16,6 +18,10 @@ type OptionBase = {
   readonly short?: string;
   /** One sentence for people: --help and the documentation. */
   readonly help: string;
+  /** Why setting it changes nothing, for good; setting it is worth a warning. */
+  readonly ignored?: string;
+  /** The same for what this release of the agent cannot do yet. */
+  readonly notYet?: string;
 };
 
 /** One option. A default of null means "not set", and makes null part of the value's type. */
@@ -27,6 +33,7 @@ export type OptionSpec =
       readonly min: number;
       readonly max?: number;
     })
+  | (OptionBase & { readonly type: "float"; readonly default: number; readonly min: number })
   | (OptionBase & { readonly type: "port"; readonly default: number })
   | (OptionBase & {
       readonly type: "string";
@@ -36,7 +43,7 @@ export type OptionSpec =
       readonly pattern?: RegExp;
       readonly form?: string;
     })
-  | (OptionBase & { readonly type: "list"; readonly default: readonly string[] });
+  | (OptionBase & { readonly type: "list"; readonly default: readonly string[] | null });
 
 /** Option specs by name: `name` for [DEFAULT], `group.name` for the others. */
 export type OptionTable = { readonly [name: string]: OptionSpec };
@@ -46,10 +53,10 @@ type Nullable<S extends OptionSpec> = S["default"] extends null ? null : never;
 /** The type of an option's value. */
 export type ValueOf<S extends OptionSpec> = S extends { readonly type: "bool" }
   ? boolean | Nullable<S>
-  : S extends { readonly type: "int" | "port" }
+  : S extends { readonly type: "int" | "float" | "port" }
     ? number
     : S extends { readonly type: "list" }
-      ? readonly string[]
+      ? readonly string[] | Nullable<S>
       : S extends { readonly choices: readonly (infer Choice)[] }
         ? Choice | Nullable<S>
         : string | Nullable<S>;

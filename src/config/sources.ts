@@ -24,8 +24,8 @@ export class Sources {
   readonly #named = new Map<OptionName, Setting>();
   readonly #onCommandLine = new Set<OptionName>();
 
-  kernelParameter(name: OptionName, parameter: string, text: string): void {
-    const origin = `kernel parameter ${parameter}`;
+  /** `origin` names the parameter and, where it is not the kernel's command line, its place. */
+  kernelParameter(name: OptionName, origin: string, text: string): void {
     this.#kernel.set(name, { text, origin, exitCode: 1, substitute: false });
   }
 

@@ -18,6 +18,8 @@ export function parseValue(spec: OptionSpec, text: string): AnyOptionValue {
       return parseBool(text);
     case "int":
       return parseInteger(text, spec.min, spec.max ?? Number.MAX_SAFE_INTEGER);
+    case "float":
+      return parseDecimal(text, spec.min);
     case "port":
       return parseInteger(text, 0, 65_535);
     case "list":
@@ -37,7 +39,7 @@ export function parseValue(spec: OptionSpec, text: string): AnyOptionValue {
 /** What an option takes, in a few words for --help. */
 export function valueHint(spec: OptionSpec): string {
   if (spec.type === "string") return spec.choices?.join("|") ?? "TEXT";
-  return { bool: "", int: "NUMBER", port: "PORT", list: "A,B,…" }[spec.type];
+  return { bool: "", int: "NUMBER", float: "NUMBER", port: "PORT", list: "A,B,…" }[spec.type];
 }
 
 /** A value as people write it in a file. */
@@ -57,5 +59,12 @@ function parseInteger(text: string, min: number, max: number): number {
   const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
   const number = /^[+-]?\d+$/.test(text.trim()) ? Number(text.trim()) : Number.NaN;
   if (!(number >= min && number <= max)) throw new InvalidValueError(`expected a whole number ${range}`);
+  return number;
+}
+
+function parseDecimal(text: string, min: number): number {
+  const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text.trim()) ? Number(text.trim()) : Number.NaN;
+  if (!(number >= min && number < Number.POSITIVE_INFINITY))
+    throw new InvalidValueError(`expected a number from ${min}`);
   return number;
 }

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import fs from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { errnoText } from "./errno.ts";
 
 export type FileKind = "file" | "directory" | "link" | "block" | "character" | "other";
 
@@ -16,6 +17,12 @@ export interface Files {
   readAttribute(path: string): Promise<string | null>;
   /** Replaces a file atomically (written beside it, flushed, renamed). `mode` as in chmod, default 0o644. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  /**
+   * Puts a file in its place when all of `chunks` is on the disk, and not before; what is not given of `as` stays as it was, or becomes
+   * mode 0o644 of the agent's own user.
+   */
+  place(path: string, chunks: AsyncIterable<Uint8Array>, as: FileAttributes): Promise<void>;
+  changeMode(path: string, mode: number): Promise<void>;
   /** Writes into an existing file in place (sysfs, procfs, sysrq). */
   writeInPlace(path: string, content: string): Promise<void>;
   /** Names in a directory, sorted; [] if it does not exist. */
@@ -45,6 +52,13 @@ export interface Files {
   open(path: string): Promise<FileSource>;
 }
 
+/** Mode as in chmod, numeric user and group. */
+export type FileAttributes = {
+  readonly mode: number | null;
+  readonly owner: number | null;
+  readonly group: number | null;
+};
+
 export interface TemporaryDirectory extends AsyncDisposable {
   readonly path: string;
 }
@@ -66,7 +80,7 @@ export class FileError extends Error {
   readonly code: string;
 
   constructor(action: string, path: string, code: string) {
-    super(`${action} ${path}: ${code}`);
+    super(`${action} ${path}: ${code === "TOOBIG" ? "it is too large" : errnoText(code)}`);
     this.code = code;
   }
 }
@@ -117,6 +131,33 @@ export const realFiles: Files = {
       }
     });
   },
+
+  async place(path, chunks, as) {
+    const writing = <T>(work: () => Promise<T>) => named("writing", path, work);
+    const old = await fs.lstat(path).catch(() => null);
+    const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
+    try {
+      const handle = await writing(() => fs.open(temporary, "wx", 0o600));
+      try {
+        // What the chunks throw is not this file's fault, and passes as it is.
+        for await (const chunk of chunks) await writing(() => handle.writeFile(chunk));
+        await writing(async () => {
+          await handle.chown(as.owner ?? old?.uid ?? -1, as.group ?? old?.gid ?? -1);
+          // After the owner: changing that takes set-user-id bits away.
+          await handle.chmod(as.mode ?? (old === null ? 0o644 : old.mode & 0o7777));
+          await handle.sync();
+        });
+      } finally {
+        await handle.close();
+      }
+      await writing(() => fs.rename(temporary, path));
+    } catch (error) {
+      await fs.rm(temporary, { force: true });
+      throw error;
+    }
+  },
+
+  changeMode: (path, mode) => named("changing the mode of", path, () => fs.chmod(path, mode)),
 
   writeInPlace(path, content) {
     return named("writing", path, async () => {

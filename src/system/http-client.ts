@@ -4,12 +4,15 @@
 import { errnoName } from "./files.ts";
 import { TLS_VERSION_NUMBERS, type TlsVersion } from "./http-server.ts";
 import { redactText } from "./redact.ts";
+import { tlsFailureText } from "./tls-failure.ts";
 
 export type TlsClientOptions = {
   /** False turns verification off. */
   readonly verify: boolean;
   /** PEM of the CAs that replace the built-in ones; null = system store. */
   readonly ca: string | null;
+  /** What to call `ca` in errors, e.g. the file and the option that named it. */
+  readonly caName?: string;
   /** Client certificate and key, PEM. */
   readonly certificate: { readonly cert: string; readonly key: string } | null;
   /** Oldest version to speak; default 1.2. */
@@ -134,13 +137,14 @@ const PLAIN_WORDS: Readonly<Record<string, string>> = {
   ECONNRESET: "the other side closed the connection before its answer was complete",
 };
 
-function toHttpError(request: Pick<HttpRequest, "method" | "url">, error: unknown): Error {
+function toHttpError(request: Pick<HttpRequest, "method" | "url" | "tls">, error: unknown): Error {
   if (error instanceof HttpError) return error;
   const cause = error instanceof Error ? error : new Error(String(error));
   if (cause.name === "AbortError") return cause;
   const code = errnoName(cause);
   const words = PLAIN_WORDS[code] ?? cause.message;
-  const text = words.startsWith(code) ? words : `${code}: ${words}`;
+  const text =
+    tlsFailureText(code, request.tls, Date.now()) ?? (words.startsWith(code) ? words : `${code}: ${words}`);
   const message = `${request.method} ${redactText(request.url)}: ${redactText(text)}`;
   return new HttpError(message, code, false, { cause });
 }

@@ -1,4 +1,7 @@
 // Listening for HTTP. TLS material is given as PEM text; the runtime refuses anything below TLS 1.2 (tested).
+// The runtime cannot change the certificate of a server (Bun issue 43815), so a new one takes over the port.
+
+import { preferNewestListener } from "./newest-listener.ts";
 
 export type TlsServerOptions = {
   /** PEM. */
@@ -23,13 +26,36 @@ export type ListenOptions = {
   /** 0 takes a free port; see Listening.port. */
   readonly port: number;
   readonly tls: TlsServerOptions | null;
+  /** True if replaceTls is going to be used: it has to be known before the socket is opened. */
+  readonly replaceable?: boolean;
   /** Largest accepted request body in bytes. */
   readonly maxRequestBody: number;
-  readonly handle: (request: Request, peer: string | null) => Response | Promise<Response>;
+  /**
+   * Seconds of silence after which a connection is closed that has no request, only a part of one, or does not take its
+   * answer: default 120, at most 255. The runtime looks every 4 s.
+   */
+  readonly idleTimeout?: number;
+  readonly handle: HttpHandler;
 };
+
+/**
+ * `peer`: the client's address. `unhurried` is to be called when the request's body has been read: from then on the answer may
+ * take as long as it likes. A request that cannot have a body needs no call.
+ */
+export type HttpHandler = (
+  request: Request,
+  peer: string | null,
+  unhurried: () => void,
+) => Response | Promise<Response>;
 
 export interface Listening {
   readonly port: number;
+  /**
+   * Serves new connections with other TLS material. Nothing under way is disturbed: older connections are answered to
+   * their end, and those without a request are closed after `patience` seconds.
+   * @throws Error when this was not announced (ListenOptions.replaceable) or the port cannot be shared
+   */
+  replaceTls(tls: TlsServerOptions, patience: number): void;
   /** Takes no new connection and resolves when the answers under way are out, after `grace` seconds at the latest. */
   stop(grace: number): Promise<void>;
 }
@@ -37,23 +63,76 @@ export interface Listening {
 /** @throws Error naming host and port when they cannot be bound. */
 export type HttpListener = (options: ListenOptions) => Promise<Listening>;
 
+const IDLE_TIMEOUT = 120;
+
 /** Real listening sockets. */
 export const realHttpListener: HttpListener = async (options) => {
-  const server = bind(options);
-  return {
-    port: server.port ?? options.port,
-    async stop(grace) {
-      // stop() resolves when the last answer is out; a client that never reads must not hold the agent.
-      let timer: Timer | undefined;
-      const patience = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, grace * 1000);
-      });
-      await Promise.race([server.stop(), patience]);
-      clearTimeout(timer);
-      await server.stop(true);
-    },
-  };
+  if (!options.replaceable) return new Listener(options, bind(options, { shared: false }));
+  // The test whether the port is free: a shared one could be taken by any other process of this user that shares.
+  const probe = bind(options, { shared: false });
+  const port = probe.port ?? options.port;
+  await probe.stop(true);
+  const fixed = { ...options, port };
+  const listener = new Listener(fixed, bind(fixed, { shared: true }));
+  try {
+    preferNewestListener(port);
+  } catch {
+    // An unusual kernel or C library: serving works, and a replacement may reset a connection made in that very moment, which
+    // clients repeat. Not worth an agent that does not start.
+  }
+  return listener;
 };
+
+/** One of the runtime's servers, and whether it is on its way out. */
+type Bound = { readonly port: number | undefined; leaving: boolean; stop(now?: boolean): Promise<void> };
+
+class Listener implements Listening {
+  readonly port: number;
+  readonly #options: ListenOptions;
+  #current: Bound;
+  /** Those that still answer on older connections. */
+  readonly #former = new Set<Bound>();
+  /** Closes the connections of the last of them that have no request; null when that is done. */
+  #closeIdle: { readonly timer: Timer; readonly now: () => void } | null = null;
+
+  constructor(options: ListenOptions, first: Bound) {
+    this.#options = options;
+    this.#current = first;
+    this.port = first.port ?? options.port;
+  }
+
+  replaceTls(tls: TlsServerOptions, patience: number): void {
+    if (!this.#options.replaceable) throw new Error("this listener was not opened to be replaced");
+    // More than two sockets on the port would upset the choice among them.
+    this.#closeIdle?.now();
+    const next = bind({ ...this.#options, tls }, { shared: true });
+    const former = this.#current;
+    this.#current = next;
+    former.leaving = true;
+    this.#former.add(former);
+    const now = () => {
+      clearTimeout(timer);
+      this.#closeIdle = null;
+      void former.stop().then(() => this.#former.delete(former));
+    };
+    const timer = setTimeout(now, patience * 1000);
+    timer.unref();
+    this.#closeIdle = { timer, now };
+  }
+
+  async stop(grace: number): Promise<void> {
+    clearTimeout(this.#closeIdle?.timer);
+    const servers = [this.#current, ...this.#former];
+    // stop() resolves when the last answer is out; a client that never reads must not hold the agent.
+    let timer: Timer | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, grace * 1000);
+    });
+    await Promise.race([Promise.all(servers.map((server) => server.stop())), patience]);
+    clearTimeout(timer);
+    await Promise.all(servers.map((server) => server.stop(true)));
+  }
+}
 
 function tlsOptions({
   cert,
@@ -74,17 +153,31 @@ function tlsOptions({
   return tls;
 }
 
-function bind(options: ListenOptions): Bun.Server<undefined> {
+function bind(options: ListenOptions, { shared }: { readonly shared: boolean }): Bound {
+  const idleTimeout = options.idleTimeout ?? IDLE_TIMEOUT;
   try {
-    return Bun.serve({
+    const server = Bun.serve({
       hostname: options.host,
       port: options.port,
-      // A waiting request may be silent for hours; 0 turns the idle time-out off.
-      idleTimeout: 0,
+      reusePort: shared,
+      idleTimeout,
       maxRequestBodySize: options.maxRequestBody,
       ...(options.tls === null ? {} : { tls: tlsOptions(options.tls) }),
-      fetch: (request, server) => options.handle(request, plainAddress(server.requestIP(request)?.address)),
+      fetch(request) {
+        // A waiting request may be silent for hours; 0 turns the idle time-out off.
+        const unhurried = () => server.timeout(request, 0);
+        if (request.method === "GET" || request.method === "HEAD") unhurried();
+        const finish = (response: Response) => {
+          server.timeout(request, idleTimeout);
+          if (bound.leaving) response.headers.set("Connection", "close");
+          return response;
+        };
+        const answer = options.handle(request, plainAddress(server.requestIP(request)?.address), unhurried);
+        return answer instanceof Promise ? answer.then(finish) : finish(answer);
+      },
     });
+    const bound: Bound = { port: server.port, leaving: false, stop: (now) => server.stop(now) };
+    return bound;
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot listen on ${options.host} port ${options.port}: ${reason}`, { cause: error });

@@ -2,6 +2,7 @@
 // The human format is the reference's (oslo.log), because operators grep for it.
 
 import { errorText } from "../errors.ts";
+import { formatTime } from "./log-time.ts";
 import { redactText, redactValue } from "./redact.ts";
 
 export type LogLevel = "DEBUG" | "INFO" | "WARNING" | "ERROR";
@@ -27,16 +28,24 @@ export type LogRecord = {
 /** Takes finished, redacted records. */
 export type LogSink = (record: LogRecord) => void;
 
-const SEVERITY: Record<LogLevel, number> = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40 };
+/** Python's numbers of the levels. */
+export const SEVERITY: Readonly<Record<LogLevel, number>> = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40 };
+
+/** What the reference puts in front of a line, beside the milliseconds. */
+export const DEFAULT_DATE_FORMAT = "%Y-%m-%d %H:%M:%S";
+
+/** The level from which records of a logger count; asked for every record, so it may change. */
+export type Threshold = LogLevel | ((logger: string) => LogLevel);
 
 /** Builds a logger that drops records below `threshold` and redacts the others before they reach `sink`. */
-export function createLogger(name: string, threshold: LogLevel, sink: LogSink): Logger {
+export function createLogger(name: string, threshold: Threshold, sink: LogSink): Logger {
   const write = (level: LogLevel, message: string, context: unknown) => {
-    if (SEVERITY[level] < SEVERITY[threshold]) return;
+    const least = typeof threshold === "string" ? threshold : threshold(name);
+    if (SEVERITY[level] < SEVERITY[least]) return;
     const record = (text: string, at: LogLevel) =>
       sink({ time: Date.now() / 1000, level: at, logger: name, message: redactText(text) });
     record(context === undefined ? message : `${message}: ${describe(context)}`, level);
-    if (context instanceof Error && context.stack !== undefined && threshold === "DEBUG")
+    if (context instanceof Error && context.stack !== undefined && least === "DEBUG")
       record(context.stack, "DEBUG");
   };
   return {
@@ -54,26 +63,53 @@ function describe(context: unknown): string {
 }
 
 /** The reference's line: `2026-01-31 12:00:00.123 PID LEVEL LOGGER [-] TEXT`, local time. */
-export function humanLine(record: LogRecord, pid: number): string {
+export function humanLine(record: LogRecord, pid: number, dateFormat = DEFAULT_DATE_FORMAT): string {
   const date = new Date(record.time * 1000);
-  const two = (n: number) => String(n).padStart(2, "0");
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
-  const prefix = `${day} ${time}.${String(date.getMilliseconds()).padStart(3, "0")} ${pid} ${record.level} ${record.logger}`;
+  const time = `${formatTime(dateFormat, date)}.${milliseconds(date)}`;
+  const prefix = `${time} ${pid} ${record.level} ${record.logger}`;
   const [first = "", ...more] = record.message.split("\n");
   return [`${prefix} [-] ${first}`, ...more.map((line) => `${prefix} ${line}`)].join("\n");
 }
 
-/** One JSON object, with the member names of the reference's JSON formatter that carry information here. */
-export function jsonLine(record: LogRecord, pid: number, hostname: string): string {
+/**
+ * One JSON object, with the members of the reference's JSON formatter, because readers are written for them. Null where
+ * there is nothing to tell: code places and threads mean nothing in a compiled program.
+ */
+export function jsonLine(
+  record: LogRecord,
+  pid: number,
+  hostname: string,
+  dateFormat = DEFAULT_DATE_FORMAT,
+): string {
+  const date = new Date(record.time * 1000);
   return JSON.stringify({
     message: record.message,
-    asctime: new Date(record.time * 1000).toISOString(),
+    asctime: formatTime(dateFormat, date),
     name: record.logger,
+    msg: record.message,
+    args: [],
     levelname: record.level,
     levelno: SEVERITY[record.level],
+    pathname: null,
+    filename: null,
+    module: null,
+    lineno: null,
+    funcname: null,
     created: record.time,
+    msecs: date.getMilliseconds(),
+    relative_created: null,
+    thread: null,
+    thread_name: null,
+    process_name: null,
     process: pid,
+    traceback: null,
     hostname,
+    error_summary: "",
+    context: {},
+    extra: {},
   });
+}
+
+function milliseconds(date: Date): string {
+  return String(date.getMilliseconds()).padStart(3, "0");
 }

@@ -30,6 +30,8 @@ export type RunOptions = {
   readonly attempts?: number;
   /** Called with each chunk of standard output as it comes (for progress of long tools). */
   readonly onOutput?: (text: string) => void;
+  /** The same for standard error, where shred and others show how far they are. */
+  readonly onErrorOutput?: (text: string) => void;
 };
 
 /**
@@ -90,8 +92,11 @@ const SAFE_ENVIRONMENT = {
 };
 const DEFAULT_TIMEOUT = 60;
 const DEFAULT_MAX_OUTPUT = 1024 * 1024;
-/** Seconds between SIGTERM and SIGKILL. */
+/** Seconds between SIGTERM and SIGKILL; less when the agent itself is to end, which has 5 s for everything. */
 const KILL_GRACE = 5;
+const ABORT_GRACE = 2;
+/** Seconds after SIGKILL in which a child ends, unless it waits for a device that does not answer. */
+const DEATH_GRACE = 1;
 
 /** The real `run`: children of this process. */
 export function createRun(clock: Clock, log: Logger): RunProgram {
@@ -119,26 +124,28 @@ async function runOnce(
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   const child = start(argv, options);
   const stop = new GroupStopper(child);
-  const onAbort = () => stop.begin();
+  const onAbort = () => stop.begin(ABORT_GRACE);
   options.signal?.addEventListener("abort", onAbort, { once: true });
   let timedOut = false;
   const timer = Number.isFinite(timeout)
     ? setTimeout(() => {
         timedOut = true;
-        stop.begin();
+        stop.begin(KILL_GRACE);
       }, timeout * 1000)
     : undefined;
   try {
     const limit = options.maxOutput ?? DEFAULT_MAX_OUTPUT;
     const [stdout, stderr] = await Promise.all([
       readTail(child.stdout, limit, stop.dead, options.onOutput),
-      readTail(child.stderr, limit, stop.dead),
-      child.exited,
+      readTail(child.stderr, limit, stop.dead, options.onErrorOutput),
+      Promise.race([child.exited, stop.abandoned]),
     ]);
     log.debug(`ran ${argv.join(" ")}: ${ending(child)} after ${(clock.monotonic() - started).toFixed(3)} s`);
     options.signal?.throwIfAborted();
-    if (timedOut)
-      throw new ProgramFailedError(argv, `gave up after ${timeout} s and ended it`, null, stdout, stderr);
+    if (timedOut) {
+      const fate = hasEnded(child) ? "ended it" : "left it behind, because not even SIGKILL ends it";
+      throw new ProgramFailedError(argv, `gave up after ${timeout} s and ${fate}`, null, stdout, stderr);
+    }
     const exitCode = child.exitCode;
     if (exitCode === null || !(options.allowedExitCodes ?? [0]).includes(exitCode))
       throw new ProgramFailedError(argv, ending(child), exitCode, stdout, stderr);
@@ -150,12 +157,17 @@ async function runOnce(
   }
 }
 
+/** Path of a program as `run` would find it, null if it is not installed or may not be executed. */
+export type FindProgram = (program: string) => string | null;
+
+export const realFindProgram: FindProgram = (program) => Bun.which(program, { PATH: SAFE_ENVIRONMENT.PATH });
+
 type Child = Bun.Subprocess<"ignore" | Uint8Array, "pipe", "pipe">;
 
 function start(argv: readonly string[], options: RunOptions): Child {
   const program = argv[0] ?? "";
   // Looked up here, in the child's fixed PATH, because Bun would search the agent's own.
-  const executable = Bun.which(program, { PATH: SAFE_ENVIRONMENT.PATH });
+  const executable = realFindProgram(program);
   if (executable === null) throw new ProgramMissingError(program, "not found in PATH");
   try {
     return Bun.spawn([executable, ...argv.slice(1)], {
@@ -170,6 +182,10 @@ function start(argv: readonly string[], options: RunOptions): Child {
   }
 }
 
+function hasEnded(child: Child): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
+}
+
 function ending(child: Child): string {
   return child.signalCode === null ? `exit code ${child.exitCode}` : `ended by ${child.signalCode}`;
 }
@@ -181,22 +197,30 @@ class GroupStopper {
   readonly #killed = Promise.withResolvers<void>();
   /** Resolves once SIGKILL was sent: whoever still holds the pipes open after that is not waited for. */
   readonly dead = this.#killed.promise;
+  readonly #gaveUp = Promise.withResolvers<void>();
+  /** Resolves when the child should have been dead for a while. */
+  readonly abandoned = this.#gaveUp.promise;
 
   constructor(child: Child) {
     this.#child = child;
   }
 
-  begin(): void {
+  /** `grace`: seconds until SIGKILL. */
+  begin(grace: number): void {
     if (this.#timer !== undefined) return;
     this.#signal("SIGTERM");
     this.#timer = setTimeout(() => {
       this.#signal("SIGKILL");
       this.#killed.resolve();
-    }, KILL_GRACE * 1000);
+      this.#timer = setTimeout(() => this.#gaveUp.resolve(), DEATH_GRACE * 1000);
+    }, grace * 1000);
   }
 
+  /** The child is gone; what it started and left behind goes too, if they were to be ended. */
   end(): void {
+    if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
+    this.#signal("SIGKILL");
   }
 
   #signal(name: NodeJS.Signals): void {

@@ -1,70 +1,53 @@
 // Puts the real machine together: the System that main.ts hands to the agent.
 
-import { appendFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { realBlockDevices } from "./block-device.ts";
 import { realClock } from "./clock.ts";
+import { realStartCompanion } from "./companion.ts";
 import { realFiles } from "./files.ts";
 import { realHttpClient } from "./http-client.ts";
 import { realHttpListener } from "./http-server.ts";
-import { createLogger, humanLine, jsonLine, type LogRecord } from "./log.ts";
-import { createRun } from "./programs.ts";
+import { realSupportedLinkModes } from "./link-modes.ts";
+import { type LogSettings, openLog } from "./log-output.ts";
+import { LogTap } from "./log-tap.ts";
+import { realNetworkAddresses } from "./network-addresses.ts";
+import { createRun, realFindProgram } from "./programs.ts";
+import { createCaptureFrames } from "./raw-socket.ts";
 import { realResolveHost } from "./resolver.ts";
 import type { System } from "./system.ts";
+import { realOpenUdp } from "./udp.ts";
 
-export type LogSettings = {
-  /** Name of the root logger. */
-  readonly name: string;
-  readonly debug: boolean;
-  readonly json: boolean;
-  /** Appended to, and the only sink then; null = `stream`. Opened per record, so it may be moved away at any time. */
-  readonly file: string | null;
-  /** Standard output for the agent; standard error for commands whose output is data. */
-  readonly stream: "stdout" | "stderr";
-};
+export type { LogSettings } from "./log-output.ts";
 
-/** @throws Error naming the log file when it cannot be written. */
+/** @throws Error naming the log file or service when it cannot be written to. */
 export function createSystem(settings: LogSettings): System {
-  const host = hostname();
-  const format = (record: LogRecord) =>
-    `${settings.json ? jsonLine(record, process.pid, host) : humanLine(record, process.pid)}\n`;
-  const log = createLogger(settings.name, settings.debug ? "DEBUG" : "INFO", openSink(settings, format));
+  const tap = new LogTap();
+  const { log, setDebug } = openLog(settings, (sink) => tap.around(sink));
+  return systemLoggingTo({ log, setLogDebug: setDebug, tapLog: tap.during }, settings.name);
+}
+
+/** The same machine with somebody else's log. */
+export function systemLoggingTo(
+  logging: Pick<System, "log" | "setLogDebug" | "tapLog">,
+  name: string,
+): System {
   return {
-    run: createRun(realClock, log.named(`${settings.name}.programs`)),
+    run: createRun(realClock, logging.log.named(`${name}.programs`)),
+    findProgram: realFindProgram,
+    startCompanion: realStartCompanion,
     files: realFiles,
     blockDevices: realBlockDevices,
     http: realHttpClient,
     listen: realHttpListener,
     resolveHost: realResolveHost,
+    openUdp: realOpenUdp,
+    networkAddresses: realNetworkAddresses,
+    captureFrames: createCaptureFrames(realClock),
+    supportedLinkModes: realSupportedLinkModes,
     clock: realClock,
-    log,
-    hostname: host,
+    ...logging,
+    hostname: hostname(),
     architecture: process.arch,
     environment: process.env,
-  };
-}
-
-function openSink(settings: LogSettings, format: (record: LogRecord) => string): (record: LogRecord) => void {
-  const { file } = settings;
-  if (file === null) {
-    const stream = settings.stream === "stdout" ? process.stdout : process.stderr;
-    return (record) => {
-      stream.write(format(record));
-    };
-  }
-  try {
-    appendFileSync(file, "");
-  } catch (error) {
-    throw new Error(`cannot write the log file ${file}: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
-  }
-  return (record) => {
-    try {
-      appendFileSync(file, format(record));
-    } catch {
-      // A full disk must not turn a working command into a failed one; the console is the only place left to say it.
-      process.stderr.write(format(record));
-    }
   };
 }

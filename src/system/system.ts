@@ -4,24 +4,41 @@
 
 import type { BlockDevices } from "./block-device.ts";
 import type { Clock } from "./clock.ts";
+import type { StartCompanion } from "./companion.ts";
 import type { Files } from "./files.ts";
 import type { HttpClient } from "./http-client.ts";
 import type { HttpListener } from "./http-server.ts";
+import type { SupportedLinkModes } from "./link-modes.ts";
 import type { Logger } from "./log.ts";
-import type { RunProgram } from "./programs.ts";
+import type { TapLog } from "./log-tap.ts";
+import type { NetworkAddresses } from "./network-addresses.ts";
+import type { FindProgram, RunProgram } from "./programs.ts";
+import type { CaptureFrames } from "./raw-socket.ts";
 import type { ResolveHost } from "./resolver.ts";
+import type { OpenUdp } from "./udp.ts";
 
 export type System = {
   /** Runs an external program to its end; see programs.ts. */
   readonly run: RunProgram;
+  readonly findProgram: FindProgram;
+  /** Starts another process of this executable, for code that is not the agent's own; see companion.ts. */
+  readonly startCompanion: StartCompanion;
   readonly files: Files;
   /** Raw access to disks and partitions (or regular files standing in for them). */
   readonly blockDevices: BlockDevices;
   readonly http: HttpClient;
   readonly listen: HttpListener;
   readonly resolveHost: ResolveHost;
+  readonly openUdp: OpenUdp;
+  readonly networkAddresses: NetworkAddresses;
+  readonly captureFrames: CaptureFrames;
+  readonly supportedLinkModes: SupportedLinkModes;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Whether the log takes records of level DEBUG from now on. */
+  readonly setLogDebug: (debug: boolean) => void;
+  /** Watches what one piece of work logs; see log-tap.ts. */
+  readonly tapLog: TapLog;
   /** Result of gethostname(2), as it is. */
   readonly hostname: string;
   /** `x64` or `arm64`, as the runtime names it. */

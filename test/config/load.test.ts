@@ -1,10 +1,12 @@
 // Precedence and exit codes: control-plane specification 2.1 to 2.5 and acceptance lines 1 to 11 and 14.
 
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import type { BootMedia } from "../../src/config/boot-media.ts";
 import { Config } from "../../src/config/config.ts";
 import { ConfigurationError } from "../../src/config/configuration-error.ts";
 import { loadConfiguration } from "../../src/config/load.ts";
-import type { OptionName } from "../../src/config/options.ts";
+import { OPTION_NAMES, type OptionName, optionSpec } from "../../src/config/options.ts";
 import { type RecordedFile, recordedSystem } from "../support/recorded-system.ts";
 
 type Machine = {
@@ -12,14 +14,23 @@ type Machine = {
   kernel?: string;
   environment?: Record<string, string>;
   files?: Record<string, RecordedFile>;
+  /** parameters.txt of virtual media. */
+  parameters?: string;
 };
 
-async function load({ argv = [], kernel = "", environment = {}, files = {} }: Machine): Promise<Config> {
+async function loadAll({ argv = [], kernel = "", environment = {}, files = {}, parameters }: Machine) {
   const system = recordedSystem({ files: { "/proc/cmdline": `${kernel}\n`, ...files } });
-  const loaded = await loadConfiguration({ argv, environment, files: system.files });
+  const media: BootMedia = {
+    copyConfiguration: () =>
+      system.files.write("/etc/ironic-python-agent.d/iso.conf", file("lookup_timeout = 7")),
+    readParameters: async () => (parameters === undefined ? null : { text: parameters, device: "/dev/sdb" }),
+  };
+  const loaded = await loadConfiguration({ argv, environment, files: system.files, media });
   if (loaded.action !== "run") throw new Error(loaded.action);
-  return loaded.config;
+  return loaded;
 }
+
+const load = async (machine: Machine): Promise<Config> => (await loadAll(machine)).config;
 
 async function refusal(machine: Machine): Promise<ConfigurationError> {
   const thrown = await load(machine).catch((error: unknown) => error);
@@ -146,6 +157,96 @@ describe("the kernel line", () => {
 
   test("ip_lookup_sleep has the name the reference gave it", async () => {
     expect((await load({ kernel: "ipa-ip-lookup-timeout=3" })).get("ip_lookup_sleep")).toBe(3);
+  });
+});
+
+describe("virtual media", () => {
+  const kernel = "boot_method=vmedia ipa-listen-port=5 ipa-lookup-interval=5 ipa-debug=0 BOOTIF=aa";
+  const parameters = "ipa-listen-port=6\nipa-debug=1\nBOOTIF=bb\nir_pub_id=x\n";
+
+  test("control-plane 11.12: its parameters beat those of the kernel, and files beat both", async () => {
+    const config = await load({ kernel, parameters });
+    expect([config.get("listen_port"), config.get("lookup_interval"), config.get("debug")]).toEqual([
+      6,
+      5,
+      true,
+    ]);
+    expect(config.origin("listen_port")).toBe("virtual media parameter ipa-listen-port on /dev/sdb");
+    expect(config.origin("debug")).toBe("virtual media parameter ipa-debug on /dev/sdb");
+    expect(config.mediaParameters.get("BOOTIF")).toBe("bb");
+    const files = { "/etc/ironic-python-agent.conf": file("listen_port = 9") };
+    expect((await load({ kernel, parameters, files })).get("listen_port")).toBe(9);
+  });
+
+  test("control-plane 11.12: without boot_method=vmedia nobody asks for it, and a missing device is not fatal", async () => {
+    const other = await load({ kernel: "boot_method=pxe ipa-listen-port=5", parameters });
+    expect([other.get("listen_port"), other.get("lookup_timeout")]).toEqual([5, 300]);
+    expect((await load({ kernel })).get("listen_port")).toBe(5);
+  });
+
+  test("control-plane 11.13: the ISO's files take effect in the same start", async () => {
+    expect((await load({ kernel })).get("lookup_timeout")).toBe(7);
+  });
+
+  test("a wrong parameter exits with 1 and names its place; so does a medium that cannot be read", async () => {
+    const { exitCode, message } = await refusal({ kernel, parameters: "ipa-listen-port=x" });
+    expect([exitCode, message]).toEqual([
+      1,
+      'virtual media parameter ipa-listen-port on /dev/sdb: bad value "x" for listen_port: expected a whole number from 0 to 65535',
+    ]);
+    const system = recordedSystem({ files: { "/proc/cmdline": kernel } });
+    const media: BootMedia = {
+      copyConfiguration: async () => {
+        throw new Error("mount: bad superblock");
+      },
+      readParameters: async () => null,
+    };
+    const error = await loadConfiguration({ argv: [], environment: {}, files: system.files, media }).catch(
+      (e) => e,
+    );
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect([error.exitCode, error.message]).toEqual([
+      1,
+      "reading the configuration from virtual media: mount: bad superblock",
+    ]);
+  });
+
+  test("any parameters are understood or refused in one line", async () => {
+    const name = fc.constantFrom(...OPTION_NAMES.flatMap((option) => optionSpec(option).kernel ?? []));
+    const word = fc.oneof(
+      fc.tuple(name, fc.string()).map((pair) => pair.join("=")),
+      fc.string(),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(word), async (words) => {
+        const outcome = await load({ kernel, parameters: words.join("\n") }).catch((error) => error);
+        if (outcome instanceof Config) return;
+        expect(outcome).toBeInstanceOf(ConfigurationError);
+        expect(outcome.message.split("\n").length).toBe(1);
+      }),
+    );
+  });
+});
+
+describe("what the operator may want to mend", () => {
+  test("an option without effect is said, with its reason and its place", async () => {
+    const files = { "/etc/ironic-python-agent.conf": file("wsgi_keep_alive = false") };
+    expect((await loadAll({ files })).warnings).toEqual([
+      "/etc/ironic-python-agent.conf line 2: wsgi_keep_alive has no effect: connections are always kept alive",
+    ]);
+  });
+
+  test("the old name of a kernel parameter works and is said; the new one wins", async () => {
+    const old = await loadAll({ kernel: "lldp-timeout=4.5" });
+    expect(old.config.get("lldp_timeout")).toBe(4.5);
+    expect(old.warnings[0]).toBe(
+      "kernel parameter lldp-timeout has an old name; its name is ipa-lldp-timeout now",
+    );
+    expect((await load({ kernel: "lldp-timeout=4 ipa-lldp-timeout=5" })).get("lldp_timeout")).toBe(5);
+  });
+
+  test("nothing is said when there is nothing to mend", async () => {
+    expect((await loadAll({ kernel: "ipa-listen-port=5" })).warnings).toEqual([]);
   });
 });
 

@@ -31,7 +31,7 @@ describe("reading", () => {
   test("what is missing is null as an attribute and an error with its path otherwise", async () => {
     expect(await realFiles.readAttribute(`${directory}/none`)).toBeNull();
     expect(await thrower(realFiles.readText(`${directory}/none`))).toThrow(
-      `reading ${directory}/none: ENOENT`,
+      `reading ${directory}/none: no such file or directory (ENOENT)`,
     );
     expect(await realFiles.list(`${directory}/none`)).toEqual([]);
   });

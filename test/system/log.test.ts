@@ -15,6 +15,21 @@ describe("createLogger", () => {
     expect(records.map((record) => record.message)).toEqual(["yes"]);
   });
 
+  test("a threshold may depend on the logger, and may change", () => {
+    const records: LogRecord[] = [];
+    let threshold: LogLevel = "INFO";
+    const log = createLogger(
+      "agent",
+      (name) => (name === "agent.loud" ? "ERROR" : threshold),
+      (record) => records.push(record),
+    );
+    const both = () => [log, log.named("agent.loud")].map((logger) => logger.debug("seen"));
+    both();
+    threshold = "DEBUG";
+    both();
+    expect(records.map(({ logger }) => logger)).toEqual(["agent"]);
+  });
+
   test("a named logger writes to the same place under its own name", () => {
     const { log, records } = collect("INFO");
     log.named("agent.heartbeat").warning("late");
@@ -56,7 +71,13 @@ describe("lines", () => {
     );
   });
 
-  test("the JSON form is one line", () => {
+  test("the time has the form that was asked for", () => {
+    expect(humanLine(record, 77, "%d.%m.%y %I:%M %p").split("\n")[0]).toBe(
+      "31.01.26 12:05 PM.042 77 ERROR agent [-] first",
+    );
+  });
+
+  test("the JSON form is one line with the members that the reference's has", () => {
     const line = jsonLine(record, 77, "node");
     expect(line).not.toContain("\n");
     expect(JSON.parse(line)).toMatchObject({
@@ -66,6 +87,12 @@ describe("lines", () => {
       levelno: 40,
       process: 77,
       hostname: "node",
+      asctime: "2026-01-31 12:05:09",
+      msecs: 42,
     });
+    const members =
+      "message asctime name msg args levelname levelno pathname filename module lineno funcname created msecs " +
+      "relative_created thread thread_name process_name process traceback hostname error_summary context extra";
+    expect(Object.keys(JSON.parse(line))).toEqual(members.split(" "));
   });
 });

@@ -98,6 +98,23 @@ describe("run", () => {
     await Promise.all(pids.map(gone));
   });
 
+  test("an aborted child leaves nobody behind, not even one that ignores SIGTERM and has let go of the pipes", async () => {
+    const abort = new AbortController();
+    const pids: number[] = [];
+    const script = "(trap '' TERM; exec >/dev/null 2>&1; while :; do sleep 1; done) & echo $!; wait";
+    const work = run(["sh", "-c", script], {
+      signal: abort.signal,
+      onOutput: (text) => {
+        pids.push(Number(text.trim()));
+        // Once it has let go of the pipe; before, it is the pipe that would be waited for.
+        setTimeout(() => abort.abort(new Error("stop it")), 100);
+      },
+    });
+    expect(await thrower(work)).toThrow("stop it");
+    expect(pids.length).toBe(1);
+    await Promise.all(pids.map(gone));
+  });
+
   test("attempts repeat a failing program", async () => {
     const counter = `${process.env.TMPDIR ?? "/tmp"}/attempts-${process.pid}`;
     const script = `echo x >> ${counter}; [ $(wc -l < ${counter}) -ge 3 ]`;

@@ -1,0 +1,90 @@
+// Options of the reference's libraries that stand in many configuration files and have nothing to act on here. They are read,
+// checked, and answered with a warning, so that nobody wonders.
+
+import type { OptionTable } from "../option-spec.ts";
+
+export const COMPATIBILITY = {
+  wsgi_keep_alive: {
+    type: "bool",
+    default: true,
+    since: "1.0.0",
+    ignored: "connections are always kept alive",
+    help: "Keep connections of the API server alive.",
+  },
+  client_socket_timeout: {
+    type: "int",
+    default: 900,
+    min: 0,
+    since: "1.0.0",
+    ignored: "the API server has limits of its own",
+    help: "Seconds until the API server closes a silent connection.",
+  },
+  tcp_keepidle: {
+    type: "int",
+    default: 600,
+    min: 0,
+    since: "1.0.0",
+    ignored: "the kernel's setting is used",
+    help: "Seconds until an idle connection is probed.",
+  },
+  max_header_line: {
+    type: "int",
+    default: 16384,
+    min: 0,
+    since: "1.0.0",
+    ignored: "the API server has limits of its own",
+    help: "Longest header line the API server takes.",
+  },
+  wsgi_default_pool_size: {
+    type: "int",
+    default: 100,
+    min: 0,
+    since: "1.0.0",
+    ignored: "requests are not served by threads",
+    help: "Threads of the API server.",
+  },
+  wsgi_log_format: {
+    type: "string",
+    default: null,
+    since: "1.0.0",
+    ignored: "the request log has one form",
+    help: "Form of the request log.",
+  },
+  rate_limit_interval: {
+    type: "int",
+    default: 0,
+    min: 0,
+    since: "1.0.0",
+    ignored: "the log is not limited",
+    help: "Seconds over which log records are counted.",
+  },
+  rate_limit_burst: {
+    type: "int",
+    default: 0,
+    min: 0,
+    since: "1.0.0",
+    ignored: "the log is not limited",
+    help: "Log records in that time.",
+  },
+  rate_limit_except_level: {
+    type: "string",
+    default: "CRITICAL",
+    since: "1.0.0",
+    ignored: "the log is not limited",
+    help: "Level from which records are not counted.",
+  },
+  "oslo_concurrency.lock_path": {
+    type: "string",
+    default: null,
+    since: "1.0.0",
+    ignored: "the agent needs no lock files",
+    help: "Directory for lock files.",
+  },
+  "ironic_lib.root_helper": {
+    type: "string",
+    default: null,
+    since: "1.0.0",
+    ignored: "the agent runs programs itself",
+    help: "Command that gives root rights.",
+  },
+} as const satisfies OptionTable;
