@@ -1,0 +1,25 @@
+import { expect, test } from "bun:test";
+import { PhaseTimer } from "../../src/metrics/phase-timer.ts";
+import { MetricsRecorder } from "../../src/metrics/recorder.ts";
+import { ManualClock } from "../support/manual-clock.ts";
+import { recordedSystem } from "../support/recorded-system.ts";
+
+test("a phase lasts until the next one begins, or the command ends", async () => {
+  const clock = new ManualClock();
+  const metrics = new MetricsRecorder(clock, recordedSystem().log);
+  const phases = new PhaseTimer(metrics, clock);
+  const report = (phase: string) => phases.reported({ phase, done: 1, total: 2, unit: "bytes", rate: 1 });
+  phases.ended();
+  report("download");
+  await clock.advance(10);
+  report("download");
+  await clock.advance(5);
+  report("write");
+  await clock.advance(2);
+  phases.ended();
+  phases.ended();
+  expect([...metrics.series()]).toEqual([
+    { kind: "timer", name: "ironic_python_agent.phase.download", count: 1, value: 15 },
+    { kind: "timer", name: "ironic_python_agent.phase.write", count: 1, value: 2 },
+  ]);
+});
