@@ -8,17 +8,24 @@ import { diskOfPartition } from "./block-tree.ts";
 /** The label of the virtual floppy by which Ironic hands over parameters. */
 const VIRTUAL_MEDIA = "/dev/disk/by-label/ir-vfd-dev";
 
+export type SpareReason = "virtual media" | "a member of a RAID array" | "read-only";
+
 /** Why `device` (a path) is not to be erased; null if it may be. */
 export async function reasonToSpare(
   system: System,
   device: string,
   signal: AbortSignal,
-): Promise<string | null> {
-  const hasVirtualMedia = (await system.files.kind(VIRTUAL_MEDIA)) === "link";
-  if (hasVirtualMedia && (await system.files.realPath(VIRTUAL_MEDIA)) === device) return "virtual media";
+): Promise<SpareReason | null> {
+  if (await isVirtualMedia(system, device)) return "virtual media";
   if (await isRaidMember(system, device, signal)) return "a member of a RAID array";
   if (await isReadOnly(system, device)) return "read-only";
   return null;
+}
+
+/** True for the medium by which Ironic handed its parameters to the agent. */
+export async function isVirtualMedia(system: System, device: string): Promise<boolean> {
+  const hasVirtualMedia = (await system.files.kind(VIRTUAL_MEDIA)) === "link";
+  return hasVirtualMedia && (await system.files.realPath(VIRTUAL_MEDIA)) === device;
 }
 
 /**

@@ -18,7 +18,7 @@ const HOST = /^[A-Za-z0-9:_][A-Za-z0-9.:_-]{0,252}$/;
  */
 export async function syncClock(system: System, config: Config, signal: AbortSignal): Promise<void> {
   const server = config.get("ntp_server");
-  if (server === null) return;
+  if (server === null || server === "") return;
   try {
     await setClock(system, server, signal);
     system.log.info(`The clock was set by ${server}`);
@@ -54,7 +54,12 @@ async function isInstalled(system: System, argv: readonly string[], signal: Abor
   }
 }
 
-/** A running chronyd holds the clock; 1 means that none runs. */
+/** A running chronyd holds the clock; 1 means that none runs. Ramdisks that never start one may leave chronyc out. */
 async function stopChronyDaemon(system: System, signal: AbortSignal): Promise<void> {
-  await system.run(["chronyc", "shutdown"], { allowedExitCodes: [0, 1], timeout: 10, signal });
+  try {
+    await system.run(["chronyc", "shutdown"], { allowedExitCodes: [0, 1], timeout: 10, signal });
+  } catch (error) {
+    if (!(error instanceof ProgramMissingError)) throw error;
+    system.log.debug("chronyc is not installed: no running chronyd is looked for");
+  }
 }

@@ -63,7 +63,10 @@ export async function setUpEfiBoot(
 }
 
 /** The variables are a file system of their own, which not every ramdisk mounts. */
-async function mountEfiVariables({ system, signal }: BootLoaderContext): Promise<void> {
+export async function mountEfiVariables({
+  system,
+  signal,
+}: Pick<BootLoaderContext, "system" | "signal">): Promise<void> {
   const variables = `${EFI_FIRMWARE}/efivars`;
   if ((await system.files.list(variables)).length > 0) return;
   await system.run(["mount", "-t", "efivarfs", "efivarfs", variables], { signal });

@@ -20,6 +20,8 @@ export type PowerContext = {
 const SYSRQ = { reboot: "b", poweroff: "o" } as const;
 /** Seconds an init system gets to take the machine down before it is done by force. */
 const GRACE = 60;
+/** Seconds for it to unmount and go when its services are not asked any more. */
+const FORCED_GRACE = 10;
 const HWCLOCK_TIMEOUT = 30;
 
 /**
@@ -95,7 +97,19 @@ async function insist(context: PowerContext, command: PowerCommand): Promise<voi
     return; // the agent is being ended, which is what a machine going down does to it
   }
   system.log.warning(`The machine is still running ${GRACE} s after ${command}, forcing it`);
+  await forceBySystemd(context, command);
   await force(context, command);
+}
+
+/** Without asking the services that did not want to end; returns only if the machine is still there. */
+async function forceBySystemd({ system, signal }: PowerContext, command: PowerCommand): Promise<void> {
+  try {
+    await system.run(["systemctl", "--force", command], { signal });
+    await system.clock.sleep(FORCED_GRACE, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    system.log.warning(errorText(error));
+  }
 }
 
 /** @throws SystemRebootError */

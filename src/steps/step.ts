@@ -43,4 +43,6 @@ export type StepContext = {
   readonly installDevice: (options: { readonly refresh: boolean }) => Promise<string>;
   /** What this agent wrote so far. */
   readonly deployment: Deployment;
+  /** Runs the step of this name as the managers after this one have it. Absent where no manager runs the step. */
+  readonly next?: (args: JsonObject) => Promise<Json>;
 };

@@ -9,7 +9,8 @@ import {
 } from "../../src/errors.ts";
 import type { JsonObject } from "../../src/json.ts";
 import type { Progress } from "../../src/progress.ts";
-import { type EraseContext, eraseMetadata } from "../../src/steps/erase-metadata.ts";
+import type { EraseContext } from "../../src/steps/erase-guards.ts";
+import { eraseMetadata } from "../../src/steps/erase-metadata.ts";
 import type { BlockDevice } from "../../src/system/block-device.ts";
 import { ProgramMissingError } from "../../src/system/programs.ts";
 import { createSystem } from "../../src/system/real.ts";

@@ -129,12 +129,21 @@ describe("when the command does not work", () => {
   });
 });
 
-test("a machine that is still there a minute after it took the order is forced", async () => {
-  const { error, sysrq, warnings } = await change("poweroff", {
-    programs: { poweroff: {} },
-    goesDown: false,
+describe("a machine that is still there a minute after it took the order", () => {
+  test("is forced by systemd and, if that does not help either, by the kernel", async () => {
+    const { error, calls, sysrq, warnings } = await change("poweroff", {
+      programs: { poweroff: {}, systemctl: {} },
+      goesDown: false,
+    });
+    expect(error).toBeNull();
+    expect(calls.slice(-3)).toEqual(["poweroff", "systemctl --force poweroff", "sync"]);
+    expect(sysrq).toBe("o");
+    expect(warnings.join()).toContain("still running 60 s after poweroff");
   });
-  expect(error).toBeNull();
-  expect(sysrq).toBe("o");
-  expect(warnings.join()).toContain("still running 60 s after poweroff");
+
+  test("is forced by the kernel alone where there is no systemd", async () => {
+    const { calls, sysrq } = await change("reboot", { programs: { reboot: {} }, goesDown: false });
+    expect(calls.slice(-2)).toEqual(["systemctl --force reboot", "sync"]);
+    expect(sysrq).toBe("b");
+  });
 });

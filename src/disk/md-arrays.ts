@@ -1,0 +1,57 @@
+// Software RAID arrays as the kernel has them: which there are, on which disks they stand. From sysfs, which also knows the
+// arrays that never started and have no size. Source: hardware specification 9.4.
+
+import { SoftwareRAIDError } from "../errors.ts";
+import type { System } from "../system/system.ts";
+import { devicePath, diskOfPartition, kernelName, slavesOf } from "./block-tree.ts";
+import { parseArrayUuid, parseComponents, parseVolumeName } from "./md-report.ts";
+import { arrayReport } from "./mdadm.ts";
+
+const CLASS = "/sys/class/block";
+
+export type RaidArray = {
+  /** Path of the device node. */
+  readonly device: string;
+  readonly uuid: string | null;
+  readonly name: string | null;
+  /** Paths of the components it has now. */
+  readonly components: readonly string[];
+  /** Paths of the disks these are on, or are; each once, in their order. */
+  readonly holders: readonly string[];
+};
+
+/** Device nodes of all arrays, running or not; not their partitions. */
+export async function listArrays(system: System): Promise<string[]> {
+  const arrays: string[] = [];
+  for (const name of await system.files.list(CLASS)) {
+    if (!name.startsWith("md")) continue;
+    const state = await system.files.readAttribute(`${CLASS}/${name}/md/array_state`);
+    // "clear" is what stays for a moment of an array that was stopped.
+    if (state !== null && state !== "clear") arrays.push(devicePath(name));
+  }
+  // md2 before md10.
+  return arrays.sort((left, right) => left.length - right.length || (left < right ? -1 : 1));
+}
+
+/** What mdadm and the kernel know of an array. */
+export async function readArray(system: System, device: string, signal: AbortSignal): Promise<RaidArray> {
+  const report = (await arrayReport(system, device, signal)) ?? "";
+  const components = parseComponents(report);
+  for (const slave of await slavesOf(system, (await kernelName(system, device)) ?? "")) {
+    if (!components.includes(devicePath(slave))) components.push(devicePath(slave));
+  }
+  const holders: string[] = [];
+  for (const component of components) {
+    const holder = await holderOf(system, component);
+    if (!holders.includes(holder)) holders.push(holder);
+  }
+  return { device, uuid: parseArrayUuid(report), name: parseVolumeName(report), components, holders };
+}
+
+/** The disk a component is on; a whole disk is its own. @throws SoftwareRAIDError if the kernel does not know it */
+async function holderOf(system: System, component: string): Promise<string> {
+  const name = await kernelName(system, component);
+  if (name === null)
+    throw new SoftwareRAIDError(`${component}, a component of an array, is no block device of this machine`);
+  return devicePath((await diskOfPartition(system, name)) ?? name);
+}

@@ -1,0 +1,138 @@
+// A tar.gz of logs, made as a stream: each member is compressed as it comes, secrets are taken out of text on the way, and what
+// does not fit is cut or left out and said so in a member of its own. However large a machine's logs are, the archive and
+// what it takes to make it are not.
+
+import { createTarPacker } from "modern-tar";
+import { redactText } from "../system/redact.ts";
+import type { System } from "../system/system.ts";
+
+const MEBIBYTE = 1024 * 1024;
+export type ArchiveLimits = {
+  /** Bytes of one member; of a longer one the end is kept, where the failure is. */
+  readonly member: number;
+  /** Bytes of all members together. */
+  readonly total: number;
+  /**
+   * Bytes of the archive from which on members are left out: the conductor reads the result with every heartbeat. The member under
+   * way and what the tar stream holds back (8 MiB) may come on top.
+   */
+  readonly archive: number;
+};
+
+export const ARCHIVE_LIMITS: ArchiveLimits = {
+  member: 16 * MEBIBYTE,
+  total: 128 * MEBIBYTE,
+  archive: 8 * MEBIBYTE,
+};
+
+/** Characters masked in one go: about 10 ms, so that heartbeats and requests get their turn in between. */
+const MASKED_AT_ONCE = MEBIBYTE;
+/** Bytes given to the tar stream at a time: it holds writers back only between two pieces. */
+const PIECE = 64 * 1024;
+/** Bytes at the start by which text is told from binary files. */
+const SNIFFED = 8192;
+
+const NOTES = "collection-notes";
+
+export class LogArchive {
+  readonly #system: System;
+  readonly #limits: ArchiveLimits;
+  readonly #tar = createTarPacker();
+  readonly #compressed: Uint8Array[] = [];
+  readonly #packed: Promise<void>;
+  readonly #names = new Set<string>();
+  readonly #notes: string[] = [];
+  #total = 0;
+  #archiveSize = 0;
+
+  constructor(system: System, limits = ARCHIVE_LIMITS) {
+    this.#system = system;
+    this.#limits = limits;
+    this.#packed = this.#collect();
+  }
+
+  /** Adds text with its secrets masked; a second member of a name is ignored. */
+  async addText(name: string, text: string): Promise<void> {
+    const { member } = this.#limits;
+    const kept = text.length > member ? text.slice(-member) : text;
+    if (kept !== text) this.#noteCut(name, text.length);
+    await this.#add(name, await this.#masked(kept));
+  }
+
+  /** Adds a regular file as far as it is there: text with its secrets masked, anything else as it is. */
+  async addFile(name: string, path: string): Promise<void> {
+    const content = await this.#readEnd(name, path);
+    const isText = !content.subarray(0, SNIFFED).includes(0);
+    await this.#add(name, isText ? await this.#masked(new TextDecoder().decode(content)) : [content]);
+  }
+
+  /** Something the reader of the archive should know: what is missing, and why. */
+  note(text: string): void {
+    this.#notes.push(text);
+  }
+
+  async finish(): Promise<Uint8Array> {
+    if (this.#notes.length > 0) await this.#write(NOTES, await this.#masked(`${this.#notes.join("\n")}\n`));
+    this.#tar.controller.finalize();
+    await this.#packed;
+    return Buffer.concat(this.#compressed);
+  }
+
+  async #collect(): Promise<void> {
+    for await (const chunk of this.#tar.readable.pipeThrough(new CompressionStream("gzip"))) {
+      this.#compressed.push(chunk);
+      this.#archiveSize += chunk.length;
+    }
+  }
+
+  async #add(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#names.has(name)) return;
+    const size = sizeOf(parts);
+    if (this.#total + size > this.#limits.total || this.#archiveSize > this.#limits.archive) {
+      this.note(`${name}: left out (${size} bytes), because the archive is full`);
+      return;
+    }
+    this.#names.add(name);
+    this.#total += size;
+    await this.#write(name, parts);
+  }
+
+  async #write(name: string, parts: readonly Uint8Array[]): Promise<void> {
+    const header = { name, size: sizeOf(parts), type: "file", mode: 0o644, uid: 0, gid: 0 } as const;
+    const mtime = new Date(this.#system.clock.now() * 1000);
+    const writer = this.#tar.controller.add({ ...header, mtime }).getWriter();
+    for (const part of parts)
+      for (let at = 0; at < part.length; at += PIECE) await writer.write(part.subarray(at, at + PIECE));
+    await writer.close();
+  }
+
+  /** Cut at line ends, because a secret does not go over one. */
+  async #masked(text: string): Promise<Uint8Array[]> {
+    const encoder = new TextEncoder();
+    const parts: Uint8Array[] = [];
+    for (let start = 0; start < text.length; ) {
+      const lineEnd = text.indexOf("\n", start + MASKED_AT_ONCE);
+      const end = lineEnd < 0 ? text.length : lineEnd + 1;
+      parts.push(encoder.encode(redactText(text.slice(start, end))));
+      start = end;
+      if (start < text.length) await this.#system.clock.sleep(0);
+    }
+    return parts;
+  }
+
+  async #readEnd(name: string, path: string): Promise<Uint8Array> {
+    await using file = await this.#system.files.open(path);
+    const size = Math.min(file.size, this.#limits.member);
+    if (size < file.size) this.#noteCut(name, file.size);
+    const buffer = new Uint8Array(size);
+    return buffer.subarray(0, await file.read(buffer, file.size - size));
+  }
+
+  #noteCut(name: string, size: number): void {
+    this.note(`${name}: only the last ${this.#limits.member} of ${size} bytes`);
+  }
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((size, part) => size + part.length, 0);
+}

@@ -1,0 +1,128 @@
+// A QEMU machine that runs the agent's own executable, standalone, out of the rig's ramdisk, commanded through its API. Its disks are
+// files: in here the agent may destroy what it likes. QEMU forwards the API's port from loopback, so no network is set up.
+
+import { readFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import type { JsonObject } from "../../src/json.ts";
+import { buildAgent } from "../rig/executable.ts";
+import { type DiskOptions, type Firmware, Machine } from "../rig/machine.ts";
+import { composeRamdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import { freePort } from "../support/test-machine.ts";
+
+const WORK = resolve(import.meta.dir, "../../.cache/vm");
+const MINUTE = 60_000;
+
+/** These tests take minutes, so they only run when they are asked for by name: `bun test test/vm`. */
+export const askedFor = readFileSync("/proc/self/cmdline", "utf8").includes("test/vm");
+
+export type StepEnd = {
+  readonly status: string;
+  /** `clean_result` or `deploy_result`. */
+  readonly result: unknown;
+  readonly error: { readonly type: string; readonly details: string } | null;
+  /** Every `command_progress` that was seen while it ran. */
+  readonly progress: readonly JsonObject[];
+};
+
+export type AgentMachine = AsyncDisposable & {
+  readonly machine: Machine;
+  /** Runs a step to its end, as a conductor does. */
+  step(name: string, options?: StepOptions): Promise<StepEnd>;
+  /** Output of a command in the machine. */
+  shell(command: string): Promise<string>;
+};
+
+export type StepOptions = {
+  readonly kind?: "clean" | "deploy";
+  readonly interface?: "deploy" | "raid";
+  readonly node?: JsonObject;
+  readonly args?: JsonObject;
+};
+
+/** Boots it; ready when the agent answers. `qemuArguments` may add disks that DiskOptions cannot describe. */
+export async function bootAgent(options: {
+  readonly firmware: Firmware;
+  readonly disks: readonly DiskOptions[];
+  readonly qemuArguments?: readonly string[];
+}): Promise<AgentMachine> {
+  await mkdir(WORK, { recursive: true });
+  const directory = await mkdtemp(`${WORK}/`);
+  const agent = await builtAgent();
+  const ramdisk = await composeRamdisk(await ramdiskBase({ report: console.log }), {
+    agent,
+    files: [{ path: "/etc/ironic-python-agent.d/vm.conf", content: CONFIGURATION }],
+    output: join(directory, "ramdisk.cpio"),
+  });
+  const port = await freePort();
+  const machine = await Machine.create({
+    ...{ name: "agent", directory, firmware: options.firmware, memoryMiB: 2048, cpus: 2 },
+    disks: options.disks,
+    nics: [],
+    qemuArguments: [
+      ...["-netdev", `user,id=api,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:9999`],
+      ...["-device", "virtio-net-pci,netdev=api,mac=52:54:00:00:00:01,romfile="],
+      ...(options.qemuArguments ?? []),
+    ],
+  });
+  const url = `http://127.0.0.1:${port}/v1`;
+  await machine.start({ ...ramdisk, cmdline: "console=ttyS0 quiet net.ifnames=0 rig.shell=1" });
+  await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
+  return {
+    machine,
+    step: (name, stepOptions = {}) => runStep(url, name, stepOptions),
+    shell: (command) => machine.shell(command, 2 * MINUTE),
+    async [Symbol.asyncDispose]() {
+      await machine.powerOff();
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** Once for all machines of a run. */
+let agentUnderTest: Promise<string> | undefined;
+
+function builtAgent(): Promise<string> {
+  const copy = join(WORK, "agent");
+  agentUnderTest ??= buildAgent(copy, WORK, AbortSignal.timeout(3 * MINUTE)).then(() => copy);
+  return agentUnderTest;
+}
+
+const CONFIGURATION = `[DEFAULT]
+standalone = true
+enable_auto_tls = false
+listen_host = 0.0.0.0
+debug = true
+disk_wait_attempts = 1
+`;
+
+async function runStep(url: string, name: string, options: StepOptions): Promise<StepEnd> {
+  const kind = options.kind ?? "clean";
+  const step = { step: name, interface: options.interface ?? "deploy", args: options.args ?? {} };
+  const params = { step, node: { uuid: "11111111-2222-3333-4444-555555555555", ...options.node }, ports: [] };
+  const accepted = await request(`${url}/commands/`, {
+    name: `${kind}.execute_${kind}_step`,
+    params: { ...params, [`${kind}_version`]: null },
+  });
+  const progress: JsonObject[] = [];
+  for (;;) {
+    const now = await request(`${url}/commands/${accepted.id}`);
+    const seen = now.command_progress as JsonObject | undefined;
+    if (seen !== undefined && JSON.stringify(seen) !== JSON.stringify(progress.at(-1))) progress.push(seen);
+    if (now.command_status !== "RUNNING")
+      return {
+        status: now.command_status as string,
+        result: (now.command_result as JsonObject | null)?.[`${kind}_result`],
+        error: now.command_error as StepEnd["error"],
+        progress,
+      };
+    await Bun.sleep(200);
+  }
+}
+
+async function request(url: string, body?: unknown): Promise<JsonObject> {
+  const response = await fetch(url, body === undefined ? {} : { method: "POST", body: JSON.stringify(body) });
+  const answer = (await response.json()) as JsonObject;
+  if (!response.ok) throw new Error(`${url}: HTTP ${response.status}: ${JSON.stringify(answer)}`);
+  return answer;
+}
