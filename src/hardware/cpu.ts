@@ -7,8 +7,7 @@ import type { Cpu } from "./manager.ts";
 
 /** @throws ProgramMissingError, ProgramFailedError: without lscpu there is no inventory. */
 export async function readCpu(system: System): Promise<Cpu> {
-  const { stdout } = await system.run(["lscpu"]);
-  const cpu = parseLscpu(stdout);
+  const cpu = parseLscpu((await system.run(["lscpu"])).stdout);
   if (cpu.flags.length > 0) return cpu;
   const flags = parseCpuInfoFlags(await readCpuInfo(system));
   if (flags.length === 0) system.log.warning("neither lscpu nor /proc/cpuinfo tells the CPU's flags");
@@ -16,15 +15,31 @@ export async function readCpu(system: System): Promise<Cpu> {
 }
 
 /**
+ * lscpu's answers by their names in lower case; with `masks`, sets of processors are hexadecimal masks.
+ * @throws ProgramMissingError, ProgramFailedError
+ */
+export async function readLscpu(
+  system: System,
+  options: { readonly masks: boolean },
+): Promise<Map<string, string>> {
+  return lscpuFields((await system.run(options.masks ? ["lscpu", "-x"] : ["lscpu"])).stdout);
+}
+
+/**
  * `key: value` lines; the last of equal keys wins, as the reference has it for processors of two kinds of
  * core.
  */
-export function parseLscpu(text: string): Cpu {
+function lscpuFields(text: string): Map<string, string> {
   const fields = new Map<string, string>();
   for (const line of text.split("\n")) {
     const colon = line.indexOf(":");
     if (colon >= 0) fields.set(line.slice(0, colon).trim().toLowerCase(), line.slice(colon + 1).trim());
   }
+  return fields;
+}
+
+export function parseLscpu(text: string): Cpu {
+  const fields = lscpuFields(text);
   return {
     model_name: fields.get("model name") || null,
     frequency: fields.get("cpu max mhz") || fields.get("cpu mhz") || null,

@@ -2,10 +2,10 @@
 // It only joins the files of this directory; what each answer means is theirs.
 
 import { HostGuard } from "../disk/host-guard.ts";
+import { unmountConfigDrive } from "../disk/virtual-media.ts";
 import { HardwareManagerMethodNotFound } from "../errors.ts";
-import { eraseMetadataStep } from "../steps/erase-metadata.ts";
+import type { Json, JsonObject } from "../json.ts";
 import type { Step, StepKind } from "../steps/step.ts";
-import { writeImageStep } from "../steps/write-image.ts";
 import type { Logger } from "../system/log.ts";
 import type { System } from "../system/system.ts";
 import { BiosDeviceNames } from "./biosdevname.ts";
@@ -14,7 +14,10 @@ import { Bmc } from "./bmc.ts";
 import { readBootInfo } from "./boot.ts";
 import { readCpu } from "./cpu.ts";
 import { chooseInstallDevice, offeredDisks, rootDeviceHints } from "./install-device.ts";
+import { listInterfaces } from "./interface-listing.ts";
 import { collectInventory } from "./inventory.ts";
+import { captureLldp, type LldpData } from "./lldp.ts";
+import { lshwTree, lshwUsbDevices } from "./lshw.ts";
 import {
   type BlockDevice,
   type BootInfo,
@@ -25,13 +28,19 @@ import {
   type Memory,
   type NetworkInterface,
   Support,
+  type SystemLogs,
   type SystemVendor,
+  type UsbDevice,
+  type Work,
 } from "./manager.ts";
 import { readMemory } from "./memory.ts";
-import { describeInterface, interfaceNames, linkAddresses } from "./network-interfaces.ts";
+import { describeInterface, linkAddresses } from "./network-interfaces.ts";
 import { type Platform, platformVendor, readPlatform } from "./platform.ts";
 import { prepareMachine } from "./prepare-machine.ts";
 import { Shared } from "./shared.ts";
+import { StorageSteps } from "./storage-steps.ts";
+import { systemSteps } from "./system-steps.ts";
+import { udevLogs } from "./udev-logs.ts";
 import { waitForDisks } from "./wait-for-disks.ts";
 
 export class GenericHardwareManager implements HardwareManager {
@@ -43,6 +52,7 @@ export class GenericHardwareManager implements HardwareManager {
   readonly #system: System;
   readonly #log: Logger;
   readonly #guard: HostGuard;
+  readonly #storage: StorageSteps;
   readonly #bmc: Bmc;
   readonly #biosDeviceNames: BiosDeviceNames;
   /** Memory and vendor come from the same source, and all interfaces' addresses from one call. */
@@ -55,6 +65,7 @@ export class GenericHardwareManager implements HardwareManager {
     this.#system = system;
     this.#log = system.log;
     this.#guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
+    this.#storage = new StorageSteps(context);
     this.#bmc = new Bmc(system);
     this.#biosDeviceNames = new BiosDeviceNames(system);
     this.#platform = new Shared(() => readPlatform(system));
@@ -67,6 +78,7 @@ export class GenericHardwareManager implements HardwareManager {
 
   async initialize(): Promise<void> {
     if (await this.#guard.inRamdisk()) {
+      await unmountConfigDrive(this.#system);
       await prepareMachine(this.#system);
     } else {
       this.#log.info("not in a ramdisk: no arrays are assembled, no iSCSI disks attached, no drivers loaded");
@@ -74,10 +86,24 @@ export class GenericHardwareManager implements HardwareManager {
     await this.waitForDisks();
   }
 
-  async listNetworkInterfaces(): Promise<NetworkInterface[]> {
-    const names = await interfaceNames(this.#system);
-    const interfaces = await Promise.all(names.map((name) => this.#askForInterface(name)));
-    return interfaces.filter((found) => found !== null);
+  async listNetworkInterfaces(options: { readonly collectLldp?: boolean } = {}): Promise<NetworkInterface[]> {
+    const { config, dispatch, filterDevices } = this.#context;
+    const interfaces = await listInterfaces(this.#system, {
+      describe: (name) => this.#askForInterface(name),
+      collectLldp: (names) => dispatch("collectLldpData", names),
+      vlans: config.get("enable_vlan_interfaces"),
+      lldp: config.get("collect_lldp"),
+      quick: options.collectLldp === false,
+    });
+    return filterDevices("interface", interfaces);
+  }
+
+  async getUsbDevices(): Promise<UsbDevice[]> {
+    return this.#context.filterDevices("usb", lshwUsbDevices(await lshwTree(this.#system)));
+  }
+
+  collectLldpData(interfaceNames: readonly string[], signal?: AbortSignal): Promise<LldpData> {
+    return captureLldp(this.#system, interfaceNames, this.#context.config.get("lldp_timeout"), signal);
   }
 
   async getInterfaceInfo(name: string): Promise<NetworkInterface> {
@@ -108,8 +134,15 @@ export class GenericHardwareManager implements HardwareManager {
   async getOsInstallDevice({ refresh = false }: { readonly refresh?: boolean } = {}): Promise<string> {
     const { node } = this.#context;
     if (refresh && rootDeviceHints(node.current) === null) await node.refresh();
-    const disks = await offeredDisks(this.#guard, await this.listBlockDevices(), this.#log);
-    return chooseInstallDevice(disks, rootDeviceHints(node.current));
+    const hints = rootDeviceHints(node.current);
+    const rootVolume = this.#storage.rootVolume();
+    if (rootVolume !== null) {
+      if (hints !== null)
+        this.#log.warning(`${rootVolume} is the root volume; root device hints are ignored`);
+      return rootVolume;
+    }
+    const installable = await this.#storage.installable(node.current, await this.listBlockDevices());
+    return chooseInstallDevice(await offeredDisks(this.#guard, installable, this.#log), hints);
   }
 
   getBmcAddress(): Promise<string | null> {
@@ -125,7 +158,7 @@ export class GenericHardwareManager implements HardwareManager {
   }
 
   getBootInfo(): Promise<BootInfo> {
-    return readBootInfo(this.#system);
+    return readBootInfo(this.#system, this.#context.config);
   }
 
   listHardwareInfo(): Promise<Inventory> {
@@ -150,19 +183,16 @@ export class GenericHardwareManager implements HardwareManager {
     });
   }
 
+  async collectSystemLogs(): Promise<SystemLogs> {
+    return { outputs: await udevLogs(this.#system), files: [] };
+  }
+
   async steps(kind: StepKind): Promise<readonly Step[]> {
-    const erasable = async () => {
-      const devices = await this.#context.dispatch("listBlockDevices", { includePartitions: true });
-      return devices.map(({ name }) => name);
-    };
-    switch (kind) {
-      case "clean":
-        return [eraseMetadataStep(erasable, { priority: 99, abortable: true })];
-      case "deploy":
-        return [eraseMetadataStep(erasable, { priority: 0 }), writeImageStep];
-      case "service":
-        return [];
-    }
+    return [...this.#storage.steps(kind), ...systemSteps(kind, this.#context.config)];
+  }
+
+  eraseBlockDevice(node: JsonObject, device: BlockDevice, work?: Work): Promise<Json> {
+    return this.#storage.eraseBlockDevice(node, device, work);
   }
 
   /** A vendor's manager may know an interface better; one that nobody can describe is left out. */

@@ -46,7 +46,7 @@ export function chooseInstallDevice(
   { offered, withheld }: { offered: readonly BlockDevice[]; withheld: ReadonlyMap<string, string> },
   hints: JsonObject | null,
 ): string {
-  const chosen = hints === null ? smallestSuitable(offered) : firstMatching(offered, hints);
+  const chosen = hints === null ? guessRootDisk(offered) : firstMatching(offered, hints);
   if (chosen !== undefined) return chosen.name;
   const wanted =
     hints === null
@@ -57,7 +57,10 @@ export function chooseInstallDevice(
   );
 }
 
-function smallestSuitable(disks: readonly BlockDevice[]): BlockDevice | undefined {
+/** The disk that a machine without root device hints is installed to: the smallest that is large enough. */
+export function guessRootDisk<D extends { readonly name: string; readonly size: number }>(
+  disks: readonly D[],
+): D | undefined {
   return disks
     .filter(({ size }) => size >= MINIMUM_SIZE)
     .sort((left, right) => left.size - right.size || (left.name < right.name ? -1 : 1))[0];

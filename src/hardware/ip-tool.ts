@@ -9,6 +9,8 @@ const MAX_OUTPUT = 16 * 1024 * 1024;
 export type LinkAddresses = {
   /** In the kernel's order: by scope, link-local last. Without prefix length. */
   readonly ipv4: readonly string[];
+  /** Of the IPv4 addresses, in the same order. */
+  readonly ipv4PrefixLengths: readonly number[];
   readonly ipv6: readonly { readonly address: string; readonly linkLocal: boolean }[];
   /**
    * Lower case; null when it is the current one, or the driver knows none: the kernel reports it from 5.6 on,
@@ -32,12 +34,16 @@ export function parseLinkAddresses(text: string): Map<string, LinkAddresses> {
   const links = new Map<string, LinkAddresses>();
   for (const link of recordsOf(document)) {
     if (typeof link.ifname !== "string") continue;
-    const addresses = recordsOf(link.addr_info).flatMap(({ family, local, scope }) =>
-      typeof local === "string" ? [{ family, address: local, linkLocal: scope === "link" }] : [],
+    const addresses = recordsOf(link.addr_info).flatMap(({ family, local, scope, prefixlen }) =>
+      typeof local === "string"
+        ? [{ family, address: local, linkLocal: scope === "link", prefixLength: Number(prefixlen ?? 32) }]
+        : [],
     );
+    const ipv4 = addresses.filter(({ family }) => family === "inet");
     const permanent = link.permaddr;
     links.set(link.ifname, {
-      ipv4: addresses.filter(({ family }) => family === "inet").map(({ address }) => address),
+      ipv4: ipv4.map(({ address }) => address),
+      ipv4PrefixLengths: ipv4.map(({ prefixLength }) => prefixLength),
       ipv6: addresses
         .filter(({ family }) => family === "inet6")
         .map(({ address, linkLocal }) => ({ address, linkLocal })),

@@ -7,6 +7,7 @@ import type { System } from "../system/system.ts";
 
 /** Seconds for one question: a BMC that needs longer is not going to answer. */
 const TIMEOUT = 30;
+const SENSORS_TIMEOUT = 120;
 
 export type LanSettings = {
   /** The channel number means nothing to this BMC. */
@@ -48,6 +49,21 @@ export async function lan6Addresses(
 /** All addresses of a channel, as `lan6 print <channel>` shows them. */
 export async function lan6All(system: System, channel: number): Promise<Lan6Address[]> {
   return parseLan6Addresses((await ipmitool(system, ["lan6", "print", `${channel}`])).stdout);
+}
+
+/** What `channel info` prints; "" for a channel that is not there. */
+export async function ipmiChannelInfo(system: System, channel: number): Promise<string> {
+  return (await ipmitool(system, ["channel", "info", `${channel}`])).stdout;
+}
+
+/** The settings of the first LAN channel, as printed. */
+export async function ipmiLanText(system: System): Promise<string> {
+  return (await ipmitool(system, ["lan", "print"])).stdout;
+}
+
+/** All sensors, as printed. Reading hundreds of them takes some BMCs a minute. */
+export async function ipmiSensors(system: System): Promise<string> {
+  return (await ipmitool(system, ["-I", "open", "sdr"], SENSORS_TIMEOUT)).stdout;
 }
 
 export function parseLan({ stdout, stderr }: { stdout: string; stderr: string }): LanSettings {
@@ -99,9 +115,10 @@ export function parseLan6Addresses(text: string): Lan6Address[] {
 async function ipmitool(
   system: System,
   question: readonly string[],
+  timeout = TIMEOUT,
 ): Promise<{ stdout: string; stderr: string }> {
   try {
-    return await system.run(["ipmitool", ...question], { timeout: TIMEOUT });
+    return await system.run(["ipmitool", ...question], { timeout });
   } catch (error) {
     if (error instanceof ProgramFailedError && error.exitCode !== null) return error;
     throw error;

@@ -6,26 +6,37 @@ import { errorText } from "../errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
-import type { SystemVendor } from "./manager.ts";
+import type { SystemVendor, UsbDevice } from "./manager.ts";
 
 /** Bytes: a few hundred KiB on large machines. */
 const MAX_OUTPUT = 32 * 1024 * 1024;
 const TIMEOUT_SECONDS = 300;
 const MIB = 2 ** 20;
 
+/** lshw printed something else than a tree. */
+export class LshwOutputError extends Error {}
+
+/** lshw's tree. @throws ProgramMissingError, ProgramFailedError, LshwOutputError */
+export async function lshwTree(system: System): Promise<JsonObject> {
+  const { stdout } = await system.run(["lshw", "-quiet", "-json"], {
+    maxOutput: MAX_OUTPUT,
+    timeout: TIMEOUT_SECONDS,
+  });
+  const tree = parseLshw(stdout);
+  if (tree === null) throw new LshwOutputError("lshw printed no JSON object");
+  return tree;
+}
+
 /** lshw's tree; null, with a log line, if it is not installed, fails or prints no JSON. */
 export async function runLshw(system: System): Promise<JsonObject | null> {
   try {
-    const { stdout } = await system.run(["lshw", "-quiet", "-json"], {
-      maxOutput: MAX_OUTPUT,
-      timeout: TIMEOUT_SECONDS,
-    });
-    const tree = parseLshw(stdout);
-    if (tree === null)
-      system.log.warning("lshw printed no JSON object; memory modules and vendor are unknown");
-    return tree;
+    return await lshwTree(system);
   } catch (error) {
-    if (!(error instanceof ProgramMissingError || error instanceof ProgramFailedError)) throw error;
+    const expected =
+      error instanceof ProgramMissingError ||
+      error instanceof ProgramFailedError ||
+      error instanceof LshwOutputError;
+    if (!expected) throw error;
     system.log.warning(`no SMBIOS and no lshw, memory modules and vendor are unknown: ${errorText(error)}`);
     return null;
   }
@@ -69,6 +80,25 @@ export function lshwSystemVendor(root: JsonObject): SystemVendor {
       build_date: textOf(firmware?.date),
     },
   };
+}
+
+/** A record and everything below it, depth first. */
+export function lshwRecords(root: JsonObject): JsonObject[] {
+  return [root, ...childrenOf(root).flatMap(lshwRecords)];
+}
+
+/**
+ * Devices on the USB bus of no particular class. The first on a bus has the id `usb`; where there are several, lshw numbers
+ * them (`usb:0`), and the reference does not see those.
+ */
+export function lshwUsbDevices(root: JsonObject): UsbDevice[] {
+  return lshwRecords(root)
+    .filter(({ id, class: deviceClass }) => id === "usb" && deviceClass === "generic")
+    .map(({ product, vendor, handle }) => ({
+      product: textOf(product),
+      vendor: textOf(vendor),
+      handle: textOf(handle),
+    }));
 }
 
 function childrenOf(record: JsonObject): JsonObject[] {

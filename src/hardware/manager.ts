@@ -5,27 +5,28 @@
 
 import type { Config } from "../config/config.ts";
 import type { Json, JsonObject } from "../json.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import type { ReportProgress } from "../progress.ts";
 import type { Step, StepKind } from "../steps/step.ts";
 import type { System } from "../system/system.ts";
+import type { LldpData, LldpTlvs } from "./lldp.ts";
 import type { NodeCache } from "./node-cache.ts";
 
 /** How well a manager supports this machine; site-specific managers may answer more than 3. */
 export const Support = { none: 0, generic: 1, mainline: 2, serviceProvider: 3 } as const;
 
-export interface HardwareManager {
-  /** The key under which conductors see its steps, e.g. "GenericHardwareManager". */
-  readonly className: string;
-  /** The name in `hardware_manager_version`; conductors store it. */
-  readonly name: string;
-  readonly version: string;
-
-  /** 0 or less: this manager has nothing to do on this machine. Asked once, must not change the machine. */
-  evaluateHardwareSupport(): Promise<number>;
-  /** Prepares the machine; called once, in support order, after all managers were evaluated. */
-  initialize?(): Promise<void>;
-
-  listNetworkInterfaces?(): Promise<NetworkInterface[]>;
+/** What a manager may be asked for; a method that it lacks is the next manager's. */
+export interface HardwareMethods {
+  /**
+   * `collectLldp: false` spares the wait for LLDP frames, which the option collect_lldp else brings: for those who only wait
+   * for an interface or its address.
+   */
+  listNetworkInterfaces?(options?: { readonly collectLldp?: boolean }): Promise<NetworkInterface[]>;
   getInterfaceInfo?(interfaceName: string): Promise<NetworkInterface>;
+  /** What LLDP tells on each of these interfaces; takes up to lldp_timeout and longer. */
+  collectLldpData?(interfaceNames: readonly string[], signal?: AbortSignal): Promise<LldpData>;
+  /** For the inspection; not in the inventory. */
+  getUsbDevices?(): Promise<UsbDevice[]>;
   getCpus?(): Promise<Cpu>;
   getMemory?(): Promise<Memory>;
   /** Whole disks in lsblk's order; with `includePartitions`, the partitions after them. */
@@ -45,11 +46,58 @@ export interface HardwareManager {
    * Returns when the root disk is there or the configured attempts are used up; never fails for a missing
    * disk.
    */
-  waitForDisks?(): Promise<void>;
+  waitForDisks?(signal?: AbortSignal): Promise<void>;
+  /** Hides (null) or changes one device of a listing. The first manager that does not pass decides. */
+  filterDevice?(device: ListedDevice, kind: DeviceKind): Promise<ListedDevice | null>;
+  /**
+   * Destroys all data of one device in the way that suits it best; may run for several devices at once.
+   * @throws IncompatibleHardwareMethodError if it knows no way, BlockDeviceEraseError if the way failed
+   */
+  eraseBlockDevice?(node: JsonObject, device: BlockDevice, work?: Work): Promise<Json>;
+  /** What this manager adds to the logs that a conductor collects after a failure. */
+  collectSystemLogs?(signal?: AbortSignal): Promise<SystemLogs>;
+  /** Writes out what this manager's devices still hold back, after the file systems were flushed; all managers are asked. */
+  fullSync?(): Promise<void>;
+}
+
+export interface HardwareManager extends HardwareMethods {
+  /** The key under which conductors see its steps, e.g. "GenericHardwareManager". */
+  readonly className: string;
+  /** The name in `hardware_manager_version`; conductors store it. */
+  readonly name: string;
+  readonly version: string;
+
+  /** 0 or less: this manager has nothing to do on this machine. Asked once, must not change the machine. */
+  evaluateHardwareSupport(): Promise<number>;
+  /** Prepares the machine; called once, in support order, after all managers were evaluated. */
+  initialize?(signal?: AbortSignal): Promise<void>;
 
   /** The steps of one kind it offers for this node, each with the function that does the work. */
   steps?(kind: StepKind, node: JsonObject, ports: Json): Promise<readonly Step[]>;
+
+  /** Methods that this manager has beyond those above, for other managers, by the names they are asked by. */
+  readonly ownMethods?: Readonly<Record<string, (...args: Json[]) => Promise<Json>>>;
 }
+
+/** What long work may use. */
+export type Work = {
+  /** Aborted when the agent is told to end. */
+  readonly signal: AbortSignal;
+  readonly report: ReportProgress;
+  /** Takes why a manager passes, for the operator to read should no other take over. */
+  readonly explain?: (reason: string) => void;
+};
+
+/** Members of the archive of system logs. */
+export type SystemLogs = {
+  /** Text by the name of its member, e.g. `acme-card` or `acme/card0`. */
+  readonly outputs: Readonly<Record<string, string>>;
+  /** Absolute paths of files to take as they are. */
+  readonly files: readonly string[];
+};
+
+export type DeviceKind = "disk" | "interface" | "usb";
+export type ListedDevice = BlockDevice | NetworkInterface | UsbDevice;
 
 /** What a manager gets to work with. */
 export type ManagerContext = {
@@ -57,20 +105,22 @@ export type ManagerContext = {
   readonly config: Config;
   readonly node: NodeCache;
   readonly dispatch: Dispatch;
+  /** Asks only the managers that come after `self`: how a manager adds to an answer instead of replacing it. */
+  readonly dispatchAfter: DispatchAfter;
+  /** Asks for a method that only plug-ins know (`ownMethods`). */
+  readonly dispatchOwn: (method: string, args: Json[]) => Promise<Json>;
+  /** A listing without the devices that a manager hides, and with the others as the managers want them shown. */
+  readonly filterDevices: FilterDevices;
+  readonly metrics: Metrics;
 };
 
 /** Makes a manager; called once per agent. */
 export type ManagerFactory = (context: ManagerContext) => HardwareManager;
 
-type Call = (...args: never[]) => Promise<unknown>;
-type Calls = {
-  [K in keyof HardwareManager as NonNullable<HardwareManager[K]> extends Call ? K : never]-?: NonNullable<
-    HardwareManager[K]
-  >;
-};
+type Calls = { [K in keyof HardwareMethods]-?: NonNullable<HardwareMethods[K]> };
 
 /** The methods that are asked by dispatch: first manager that has one and does not pass. */
-export type ManagerMethod = Exclude<keyof Calls, "evaluateHardwareSupport" | "initialize" | "steps">;
+export type ManagerMethod = keyof Calls;
 export type MethodArguments<M extends ManagerMethod> = Parameters<Calls[M]>;
 export type MethodResult<M extends ManagerMethod> = Awaited<ReturnType<Calls[M]>>;
 
@@ -78,6 +128,14 @@ export type Dispatch = <M extends ManagerMethod>(
   method: M,
   ...args: MethodArguments<M>
 ) => Promise<MethodResult<M>>;
+
+export type DispatchAfter = <M extends ManagerMethod>(
+  self: HardwareManager,
+  method: M,
+  ...args: MethodArguments<M>
+) => Promise<MethodResult<M>>;
+
+export type FilterDevices = <D extends ListedDevice>(kind: DeviceKind, devices: readonly D[]) => Promise<D[]>;
 
 // --- The records of the inventory, with all their fields always present and null for unknown (hardware
 // specification 1–6). ---
@@ -104,7 +162,7 @@ export type NetworkInterface = {
   ipv6_address: string | null;
   has_carrier: boolean;
   /** Pairs of TLV type and value in hex; null when LLDP was not collected. */
-  lldp: [number, string][] | null;
+  lldp: LldpTlvs | null;
   vendor: string | null;
   product: string | null;
   /** InfiniBand's DHCP client id. */
@@ -178,3 +236,6 @@ export type BlockDevice = InventoryDisk & {
   readonly all_serials: readonly (string | null)[];
   readonly all_wwns: readonly (string | null)[];
 };
+
+/** A device on the USB bus that is neither bridge nor hub. */
+export type UsbDevice = { product: string; vendor: string; handle: string };

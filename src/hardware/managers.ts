@@ -4,26 +4,37 @@
 import type { Config } from "../config/config.ts";
 import {
   errorText,
+  HardwareManagerConfigurationError,
   HardwareManagerMethodNotFound,
   HardwareManagerNotFound,
   IncompatibleHardwareMethodError,
   VersionMismatch,
 } from "../errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+import type { Metrics } from "../metrics/metrics.ts";
+import { MetricsRecorder } from "../metrics/recorder.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { Deployment } from "../steps/deployment.ts";
-import type { Step, StepDescription, StepKind } from "../steps/step.ts";
+import type { StepContext, StepKind } from "../steps/step.ts";
 import type { Logger } from "../system/log.ts";
 import type { System } from "../system/system.ts";
 import type {
+  DeviceKind,
   HardwareManager,
   Inventory,
+  ListedDevice,
+  ManagerContext,
   ManagerFactory,
   ManagerMethod,
   MethodArguments,
   MethodResult,
 } from "./manager.ts";
 import { NodeCache } from "./node-cache.ts";
+import type { Plugin, PluginSource } from "./plugins/plugin.ts";
+import { type Candidate, chooseSteps, type StepListing } from "./step-listing.ts";
+import { wireName } from "./wire-name.ts";
+
+export type { StepListing } from "./step-listing.ts";
 
 export type HardwareManagersOptions = {
   readonly system: System;
@@ -31,6 +42,9 @@ export type HardwareManagersOptions = {
   readonly deployment: Deployment;
   /** In discovery order, which decides between managers of equal support. */
   readonly factories: readonly ManagerFactory[];
+  /** Finds the managers that are not built in; they come after those that are. */
+  readonly plugins?: PluginSource;
+  readonly metrics?: Metrics;
 };
 
 /** What a step is called with. */
@@ -42,11 +56,8 @@ export type StepCall = {
   readonly report: ReportProgress;
 };
 
-/**
- * Steps of one kind by the class name of their manager: the wire's `clean_steps`, `deploy_steps` or
- * `service_steps`.
- */
-export type StepListing = { [className: string]: StepDescription[] };
+/** A plug-in that is out of order: altogether, or for the steps of one kind. */
+export type Broken = { readonly className: string; readonly kind: StepKind | null; readonly reason: string };
 
 type Ranked = { readonly manager: HardwareManager; readonly support: number };
 
@@ -57,6 +68,8 @@ export class HardwareManagers {
   readonly #options: HardwareManagersOptions;
   readonly #log: Logger;
   #ranked: readonly Ranked[] = [];
+  #plugins: readonly Plugin[] = [];
+  readonly #broken: Broken[] = [];
   #inventory: Promise<Inventory> | null = null;
 
   constructor(options: HardwareManagersOptions) {
@@ -67,39 +80,70 @@ export class HardwareManagers {
 
   /**
    * Makes, evaluates and ranks the managers, then initializes them, highest support first. Call once, before
-   * anything else.
-   * @throws HardwareManagerNotFound if none supports this machine.
+   * anything else. A plug-in whose evaluation or initialization fails is left out, and steps are refused then (`steps`).
+   * @throws HardwareManagerNotFound if none supports this machine, PluginLoadError for a plug-in that cannot be loaded
    */
-  async load(): Promise<void> {
-    const { system, config, factories } = this.#options;
-    const context = { system, config, node: this.node, dispatch: this.dispatch.bind(this) };
+  async load(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    await this.evaluate(signal);
+    for (const { manager } of this.#ranked) {
+      const fit = await this.#guard(manager, null, false, async () => {
+        await manager.initialize?.(signal);
+        return true;
+      });
+      if (!fit) this.#ranked = this.#ranked.filter((other) => other.manager !== manager);
+      signal.throwIfAborted();
+    }
+  }
+
+  /** `load` without the initialization: enough for those who only look, as it does not change the machine. @throws as load */
+  async evaluate(signal: AbortSignal = new AbortController().signal): Promise<void> {
+    const context = this.#context();
+    this.#plugins = (await this.#options.plugins?.(context, signal)) ?? [];
+    const builtIn = this.#options.factories.map((create) => create(context));
+    const all = [...builtIn, ...this.#plugins.map(({ manager }) => manager)];
     const evaluated: Ranked[] = [];
-    for (const create of factories) {
-      const manager = create(context);
-      evaluated.push({ manager, support: await manager.evaluateHardwareSupport() });
+    for (const manager of all) {
+      const support = await this.#guard(manager, null, 0, () => manager.evaluateHardwareSupport());
+      evaluated.push({ manager, support });
+      signal.throwIfAborted();
     }
     this.#ranked = evaluated
       .filter(({ support }) => support > 0)
       .sort((left, right) => right.support - left.support);
     if (this.#ranked.length === 0) {
-      const asked = evaluated.map(({ manager }) => manager.className).join(", ");
+      const asked = all.map(({ className }) => className).join(", ");
       throw new HardwareManagerNotFound(`none of these supports this machine: ${asked || "(none known)"}`);
     }
     const ranking = this.#ranked.map(({ manager }) => `${manager.name} ${manager.version}`);
     this.#log.info(`hardware managers: ${ranking.join(", ")}`);
-    for (const { manager } of this.#ranked) await manager.initialize?.();
+  }
+
+  /** Ends what plug-ins have running. Never rejects. */
+  async stop(): Promise<void> {
+    await Promise.all(this.#plugins.map((plugin) => plugin.stop()));
+  }
+
+  /** Plug-ins that are out of order now. */
+  get broken(): readonly Broken[] {
+    return this.#broken;
+  }
+
+  /** The managers in use, highest support first. */
+  ranking(): { className: string; name: string; version: string; support: number }[] {
+    return this.#ranked.map(({ manager: { className, name, version }, support }) => ({
+      className,
+      name,
+      version,
+      support,
+    }));
   }
 
   /**
    * Asks the managers in order and returns the first answer, null included.
    * @throws HardwareManagerMethodNotFound if none has the method or all pass; anything else a manager throws.
    */
-  async dispatch<M extends ManagerMethod>(method: M, ...args: MethodArguments<M>): Promise<MethodResult<M>> {
-    for (const { manager } of this.#ranked) {
-      const answer = await this.#ask(manager, method, args);
-      if (answer !== null) return answer.result;
-    }
-    throw new HardwareManagerMethodNotFound(wireName(method));
+  dispatch<M extends ManagerMethod>(method: M, ...args: MethodArguments<M>): Promise<MethodResult<M>> {
+    return this.#dispatch(this.#ranked, method, args);
   }
 
   /**
@@ -117,6 +161,30 @@ export class HardwareManagers {
     }
     if (answers.size === 0) throw new HardwareManagerMethodNotFound(wireName(method));
     return answers;
+  }
+
+  /** Asks for a method that only plug-ins know. @throws as dispatch */
+  async dispatchOwn(method: string, args: Json[]): Promise<Json> {
+    for (const { manager } of this.#ranked) {
+      const own = manager.ownMethods;
+      if (own === undefined || !Object.hasOwn(own, method)) continue;
+      const answer = await this.#answer(manager, method, async () => (await own[method]?.(...args)) ?? null);
+      if (answer !== null) return answer.result;
+    }
+    throw new HardwareManagerMethodNotFound(method);
+  }
+
+  /** The devices that no manager hides, as the managers want them shown. Devices nobody has an opinion on stay. */
+  async filterDevices<D extends ListedDevice>(kind: DeviceKind, devices: readonly D[]): Promise<D[]> {
+    const filters = this.#ranked.filter(({ manager }) => manager.filterDevice !== undefined);
+    const shown: D[] = [];
+    for (const device of devices) {
+      const answer = await this.#firstAnswer(filters, "filterDevice", [device, kind]);
+      // A filter is given one kind of device and gives the same kind back.
+      const kept = answer === null ? device : (answer.result as D | null);
+      if (kept !== null) shown.push(kept);
+    }
+    return shown;
   }
 
   /** `{name: version}` of all managers: `hardware_manager_version` on the wire. */
@@ -139,60 +207,34 @@ export class HardwareManagers {
   }
 
   /**
-   * The steps of one kind, each name once: the manager with the highest support keeps it, then the highest
-   * priority of the step, then the class name that sorts first.
+   * The steps of one kind (chooseSteps). A plug-in that cannot tell its own is left out, because a conductor that gets no list has
+   * nothing useful to show; the reason comes with the refusal of the first step.
    */
   async steps(kind: StepKind, node: JsonObject, ports: Json): Promise<StepListing> {
-    const candidates: { className: string; support: number; step: Step }[] = [];
+    const candidates: Candidate[] = [];
     for (const { manager, support } of this.#ranked) {
-      for (const step of (await manager.steps?.(kind, node, ports)) ?? []) {
-        candidates.push({ className: manager.className, support, step });
-      }
+      const steps = await this.#guard(manager, kind, [], async () => {
+        return (await manager.steps?.(kind, node, ports)) ?? [];
+      });
+      for (const step of steps) candidates.push({ className: manager.className, support, step });
     }
-    const winners = new Map<string, (typeof candidates)[number]>();
-    for (const candidate of candidates) {
-      const rival = winners.get(candidate.step.step);
-      if (rival === undefined || beats(candidate, rival)) winners.set(candidate.step.step, candidate);
-    }
-    const listing: StepListing = {};
-    for (const { className, step } of winners.values()) {
-      listing[className] ??= [];
-      listing[className].push(describe(step));
-    }
-    return listing;
+    return chooseSteps(candidates);
   }
 
   /**
    * Runs a step: managers are asked in order, one that passes hands over to the next. Returns what the step
    * returns and throws what it throws; giving foreign errors the step error's type is the caller's.
-   * @throws HardwareManagerMethodNotFound if no manager has the step.
+   * @throws HardwareManagerMethodNotFound if no manager has the step, HardwareManagerConfigurationError if a plug-in is out of
+   *   order: its step might be the one that counts.
    */
   async executeStep(kind: StepKind, name: string, call: StepCall): Promise<Json> {
-    const { system, config, deployment } = this.#options;
-    for (const { manager } of this.#ranked) {
-      const steps = (await manager.steps?.(kind, call.node, call.ports)) ?? [];
-      const step = steps.find((candidate) => candidate.step === name);
-      if (step === undefined) continue;
-      try {
-        return await step.run(
-          {
-            system,
-            config,
-            deployment,
-            node: call.node,
-            ports: call.ports,
-            signal: call.signal,
-            report: call.report,
-            installDevice: (options) => this.dispatch("getOsInstallDevice", options),
-          },
-          call.args,
-        );
-      } catch (error) {
-        if (!(error instanceof IncompatibleHardwareMethodError)) throw error;
-        this.#log.debug(`${manager.className} passes on step ${name}: ${error.details}`);
-      }
-    }
-    throw new HardwareManagerMethodNotFound(name);
+    const broken = this.#broken.find((one) => one.kind === null || one.kind === kind);
+    if (broken !== undefined)
+      throw new HardwareManagerConfigurationError(
+        `No ${kind} step runs while a hardware manager is out of order, because it might have steps of its own: ` +
+          `${broken.className}: ${broken.reason}`,
+      );
+    return await this.#executeStep(this.#ranked, kind, name, call);
   }
 
   /**
@@ -211,7 +253,89 @@ export class HardwareManagers {
     }
   }
 
-  /** Null: the manager lacks the method or passes. */
+  #context(): ManagerContext {
+    const { system, config } = this.#options;
+    return {
+      system,
+      config,
+      node: this.node,
+      metrics: this.#options.metrics ?? new MetricsRecorder(system.clock, this.#log),
+      dispatch: this.dispatch.bind(this),
+      dispatchAfter: (self, method, ...args) => this.#dispatch(this.#after(self), method, args),
+      dispatchOwn: (method, args) => this.dispatchOwn(method, args),
+      filterDevices: (kind, devices) => this.filterDevices(kind, devices),
+    };
+  }
+
+  /** What a manager says; `otherwise` for a plug-in that fails, which is out of order until it says something. */
+  async #guard<T>(
+    manager: HardwareManager,
+    kind: StepKind | null,
+    otherwise: T,
+    ask: () => Promise<T>,
+  ): Promise<T> {
+    const { className } = manager;
+    const known = this.#broken.findIndex((one) => one.className === className && one.kind === kind);
+    if (known >= 0) this.#broken.splice(known, 1);
+    try {
+      return await ask();
+    } catch (error) {
+      if (!this.#plugins.some((plugin) => plugin.manager === manager)) throw error;
+      this.#log.error(`${className} is left out`, error);
+      this.#broken.push({ className, kind, reason: errorText(error) });
+      return otherwise;
+    }
+  }
+
+  #after(self: HardwareManager): readonly Ranked[] {
+    return this.#ranked.slice(this.#ranked.findIndex(({ manager }) => manager === self) + 1);
+  }
+
+  async #dispatch<M extends ManagerMethod>(
+    ranked: readonly Ranked[],
+    method: M,
+    args: MethodArguments<M>,
+  ): Promise<MethodResult<M>> {
+    const answer = await this.#firstAnswer(ranked, method, args);
+    if (answer === null) throw new HardwareManagerMethodNotFound(wireName(method));
+    return answer.result;
+  }
+
+  async #executeStep(ranked: readonly Ranked[], kind: StepKind, name: string, call: StepCall): Promise<Json> {
+    for (const { manager } of ranked) {
+      const steps = (await manager.steps?.(kind, call.node, call.ports)) ?? [];
+      const step = steps.find((candidate) => candidate.step === name);
+      if (step === undefined) continue;
+      const next = (args: JsonObject) =>
+        this.#executeStep(this.#after(manager), kind, name, { ...call, args });
+      const answer = await this.#answer(manager, `step ${name}`, () =>
+        step.run(this.#stepContext(call, next), call.args),
+      );
+      if (answer !== null) return answer.result;
+    }
+    throw new HardwareManagerMethodNotFound(name);
+  }
+
+  #stepContext({ node, ports, signal, report }: StepCall, next: Required<StepContext>["next"]): StepContext {
+    const { system, config, deployment } = this.#options;
+    const installDevice: StepContext["installDevice"] = (options) =>
+      this.dispatch("getOsInstallDevice", options);
+    return { system, config, deployment, node, ports, signal, report, installDevice, next };
+  }
+
+  /** Null: every manager lacks the method or passes. */
+  async #firstAnswer<M extends ManagerMethod>(
+    ranked: readonly Ranked[],
+    method: M,
+    args: MethodArguments<M>,
+  ): Promise<{ result: MethodResult<M> } | null> {
+    for (const { manager } of ranked) {
+      const answer = await this.#ask(manager, method, args);
+      if (answer !== null) return answer;
+    }
+    return null;
+  }
+
   async #ask<M extends ManagerMethod>(
     manager: HardwareManager,
     method: M,
@@ -223,48 +347,24 @@ export class HardwareManagers {
       | ((...args: MethodArguments<M>) => Promise<MethodResult<M>>)
       | undefined;
     if (implementation === undefined) return null;
+    return this.#answer(manager, wireName(method), () => implementation.apply(manager, args));
+  }
+
+  /** Null: the manager passes. */
+  async #answer<T>(
+    manager: HardwareManager,
+    asked: string,
+    ask: () => Promise<T>,
+  ): Promise<{ result: T } | null> {
     try {
-      return { result: await implementation.apply(manager, args) };
+      return { result: await ask() };
     } catch (error) {
       if (error instanceof IncompatibleHardwareMethodError) {
-        this.#log.debug(`${manager.className} passes on ${wireName(method)}: ${error.details}`);
+        this.#log.debug(`${manager.className} passes on ${asked}: ${error.details}`);
         return null;
       }
-      this.#log.error(`${manager.className}.${wireName(method)}: ${errorText(error)}`);
+      this.#log.error(`${manager.className} failed in ${asked}: ${errorText(error)}`);
       throw error;
     }
   }
-}
-
-type Candidate = { readonly className: string; readonly support: number; readonly step: Step };
-
-function beats(left: Candidate, right: Candidate): boolean {
-  if (left.support !== right.support) return left.support > right.support;
-  if (left.step.priority !== right.step.priority) return left.step.priority > right.step.priority;
-  return left.className < right.className;
-}
-
-/** Only the keys that Ironic knows. */
-function describe({
-  step,
-  priority,
-  interface: stepInterface,
-  reboot_requested,
-  ...rest
-}: Step): StepDescription {
-  return {
-    step,
-    priority,
-    interface: stepInterface,
-    reboot_requested,
-    ...(rest.abortable === undefined ? {} : { abortable: rest.abortable }),
-    ...(rest.argsinfo === undefined ? {} : { argsinfo: rest.argsinfo }),
-  };
-}
-
-/**
- * The reference's name of a method, as operators know it from logs: listBlockDevices → list_block_devices.
- */
-function wireName(method: string): string {
-  return method.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

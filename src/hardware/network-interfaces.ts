@@ -6,11 +6,12 @@ import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import type { BiosDeviceNames } from "./biosdevname.ts";
 import { type LinkAddresses, readLinkAddresses } from "./ip-tool.ts";
+import { fastestLink } from "./link-speed.ts";
 import type { NetworkInterface } from "./manager.ts";
 
 const CLASS = "/sys/class/net";
 
-const NO_ADDRESSES: LinkAddresses = { ipv4: [], ipv6: [], permanentMac: null };
+const NO_ADDRESSES: LinkAddresses = { ipv4: [], ipv4PrefixLengths: [], ipv6: [], permanentMac: null };
 
 /**
  * Hardware, bonds and VLANs, in the order the kernel numbered them; no loopback, bridge, tunnel or virtual
@@ -105,18 +106,20 @@ export async function describeInterface(
     product: product || null,
     client_id: null,
     biosdevname,
-    speed_mbps: parseSpeed(speed),
+    speed_mbps: linkSpeed(system, name, speed),
     pci_address: lastComponent(device),
     driver: lastComponent(driver),
   };
 }
 
 /**
- * Mbit/s of the link as it is now; null when it is down or its speed means nothing (-1). The reference shows
- * lshw's capacity, the fastest speed the port could have.
+ * Mbit/s that the port can have at most. Where the driver cannot be asked, the speed of the link as it is now; null when
+ * that is down or means nothing (-1).
  */
-function parseSpeed(text: string | null): number | null {
-  const speed = Number(text ?? Number.NaN);
+function linkSpeed(system: System, name: string, current: string | null): number | null {
+  const modes = system.supportedLinkModes(name);
+  if (modes !== null) return fastestLink(modes);
+  const speed = Number(current ?? Number.NaN);
   return Number.isInteger(speed) && speed > 0 ? speed : null;
 }
 

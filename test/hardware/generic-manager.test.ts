@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { HostDiskError } from "../../src/errors.ts";
+import type { StepKind } from "../../src/steps/step.ts";
 import { ProgramFailedError } from "../../src/system/programs.ts";
 import { rejection } from "../support/rejection.ts";
 import { loadMachine } from "./recording/recording.ts";
@@ -130,23 +131,45 @@ test("a node with a new UUID waits for its disk, by its hints", async () => {
   expect(system.sleeps).toHaveLength(9);
 });
 
+// hardware 13.53, contract 10.34
 test("what the generic manager offers is what is implemented", async () => {
   const { managers } = managersOn({ files: RAMDISK_FILES }, { disk_wait_attempts: 0 });
   await managers.load();
   expect(managers.versions()).toEqual({ generic_hardware_manager: "1.2" });
-  const step = (name: string, priority: number) => ({
-    step: name,
-    priority,
-    interface: "deploy",
-    reboot_requested: false,
-  });
-  expect(await managers.steps("clean", {}, [])).toEqual({
-    GenericHardwareManager: [{ ...step("erase_devices_metadata", 99), abortable: true }],
-  });
-  expect(await managers.steps("deploy", {}, [])).toEqual({
-    GenericHardwareManager: [step("erase_devices_metadata", 0), step("write_image", 0)],
-  });
-  expect(await managers.steps("service", {}, [])).toEqual({});
+  const offered = async (kind: StepKind) => {
+    const { GenericHardwareManager: steps } = await managers.steps(kind, {}, []);
+    for (const step of steps!) expect(step).toMatchObject({ reboot_requested: false });
+    return steps!.map(({ step, priority, interface: stepInterface, abortable, argsinfo }) =>
+      [
+        `${stepInterface}.${step} ${priority}`,
+        ...(abortable === true ? ["abortable"] : []),
+        ...Object.keys(argsinfo ?? {}).map((name) => `${name}${argsinfo![name]!.required ? "!" : ""}`),
+      ].join(" "),
+    );
+  };
+  expect(await offered("clean")).toEqual([
+    "deploy.erase_devices 10 abortable",
+    "deploy.erase_devices_metadata 99 abortable",
+    "deploy.erase_devices_express 0 abortable",
+    "deploy.erase_pstore 0 abortable",
+    "raid.delete_configuration 0 abortable",
+    "raid.create_configuration 0 abortable",
+    "deploy.clean_uefi_nvram 0 abortable match_patterns",
+  ]);
+  expect(await offered("deploy")).toEqual([
+    "deploy.erase_devices_metadata 0",
+    "raid.apply_configuration 0 raid_config! delete_existing",
+    "deploy.clean_uefi_nvram 0 match_patterns",
+    "deploy.write_image 0",
+    "deploy.inject_files 0 files verify_ca",
+  ]);
+  expect(await offered("service")).toEqual([
+    "raid.delete_configuration 0 abortable",
+    "raid.apply_configuration 0 raid_config! delete_existing",
+    "raid.create_configuration 0 abortable",
+    "deploy.write_image 0",
+    "deploy.inject_files 0 files verify_ca",
+  ]);
 });
 
 describe("the clean step", () => {

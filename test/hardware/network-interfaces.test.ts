@@ -6,29 +6,16 @@ import { GenericHardwareManager } from "../../src/hardware/generic-manager.ts";
 import { parseLinkAddresses } from "../../src/hardware/ip-tool.ts";
 import type { HardwareManager, NetworkInterface } from "../../src/hardware/manager.ts";
 import { interfaceNames, isVlanName } from "../../src/hardware/network-interfaces.ts";
-import { type RecordedFile, type Recording, recordedSystem } from "../support/recorded-system.ts";
+import { type Recording, recordedSystem } from "../support/recorded-system.ts";
+import { cards, DEVICE } from "./network-machines.ts";
 import { loadMachine } from "./recording/recording.ts";
-import { managersOn, RAMDISK_FILES } from "./support.ts";
+import { managersOn } from "./support.ts";
 
 async function interfacesOf(recording: Recording, values = {}) {
   const { managers, system } = managersOn(recording, { disk_wait_attempts: 0, ...values });
   await managers.load();
   const interfaces = await managers.dispatch("listNetworkInterfaces");
   return { system, interfaces: Object.fromEntries(interfaces.map((found) => [found.name, found])) };
-}
-
-const DEVICE: RecordedFile = { link: "../../../devices/0000:00:03.0" };
-
-/** sysfs of cards with the given addresses, numbered in their order. */
-function cards(addresses: Readonly<Record<string, string>>): Record<string, RecordedFile> {
-  const files: Record<string, RecordedFile> = { ...RAMDISK_FILES };
-  for (const [index, [name, address]] of Object.entries(addresses).entries()) {
-    files[`/sys/class/net/${name}/ifindex`] = `${index + 1}\n`;
-    files[`/sys/class/net/${name}/address`] = `${address}\n`;
-    files[`/sys/class/net/${name}/device`] = DEVICE;
-    files["/sys/devices/0000:00:03.0/vendor"] = "0x8086\n";
-  }
-  return files;
 }
 
 function ip(links: readonly object[]): NonNullable<Recording["programs"]> {
@@ -189,6 +176,27 @@ test("a vendor's manager describes the interfaces it knows, the generic one the 
   ]);
 });
 
+describe("speed", () => {
+  const files = { ...cards({ eth0: "52:54:00:00:00:01" }), "/sys/class/net/eth0/speed": "100\n" };
+  const speed = async (linkModes: Recording["linkModes"]) =>
+    (await interfacesOf({ files, programs: ip([]), ...(linkModes === undefined ? {} : { linkModes }) }))
+      .interfaces.eth0!.speed_mbps;
+
+  // hardware 13.42: what lshw calls capacity
+  test("is the fastest the port can do, with or without a cable; null when it names no mode", async () => {
+    // 10/100/1000 twisted pair with autonegotiation and pause
+    expect(await speed({ eth0: [0, 1, 2, 3, 5, 6, 7, 13] })).toBe(1000);
+    // 1, 10, 25 and 100 Gbit/s
+    expect(await speed({ eth0: [10, 13, 31, 36, 41, 43, 49] })).toBe(100_000);
+    expect(await speed({ eth0: [] })).toBeNull();
+    expect(await speed({ eth0: [6, 7, 49, 74] })).toBeNull();
+  });
+
+  test("is that of the moment where the driver does not answer", async () => {
+    expect(await speed(undefined)).toBe(100);
+  });
+});
+
 describe("BIOS device names", () => {
   test("come from the tool; in a virtual machine and on errors there are none", async () => {
     const system = recordedSystem({
@@ -235,7 +243,7 @@ describe("ip -j addr", () => {
       {
         ifname: "eth0",
         addr_info: [
-          { family: "inet", local: "192.0.2.1", scope: "global" },
+          { family: "inet", local: "192.0.2.1", scope: "global", prefixlen: 24 },
           { family: "inet", local: "192.0.2.2", scope: "global" },
           { family: "inet6", local: "2001:db8::1", scope: "global" },
           { family: "inet6", local: "fe80::1", scope: "link" },
@@ -244,6 +252,7 @@ describe("ip -j addr", () => {
     ]);
     expect(parseLinkAddresses(text).get("eth0")).toEqual({
       ipv4: ["192.0.2.1", "192.0.2.2"],
+      ipv4PrefixLengths: [24, 32],
       ipv6: [
         { address: "2001:db8::1", linkLocal: false },
         { address: "fe80::1", linkLocal: true },

@@ -107,6 +107,37 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ],
     ],
   },
+  /** Two sockets of two cores with two threads, each with its memory; a card that belongs to the second; two USB devices. */
+  "qemu-numa": {
+    firmware: "bios",
+    memoryMiB: 2048,
+    kernelParameters: "BOOTIF=52:54:00:00:00:02",
+    disks: { SCSI1: 5 * 1024 * MIB },
+    devices: [
+      ...["-smbios", "type=1,manufacturer=Tyrell,product=Nexus,serial=0123456789,version=6"],
+      ...["-smbios", "type=1,uuid=4c4c4544-0044-4810-8031-b8c04f5a5132"],
+      ...["-smp", "8,sockets=2,cores=2,threads=2"],
+      ...["-object", "memory-backend-ram,id=memory0,size=1536M"],
+      ...["-object", "memory-backend-ram,id=memory1,size=512M"],
+      ...["-numa", "node,nodeid=0,cpus=0-3,memdev=memory0", "-numa", "node,nodeid=1,cpus=4-7,memdev=memory1"],
+      ...drive("SCSI1"),
+      ...["-device", "virtio-scsi-pci,id=scsi"],
+      ...["-device", "scsi-hd,bus=scsi.0,drive=SCSI1,serial=SCSI1,vendor=ACME,product=SPINNER"],
+      ...["-device", "pxb-pcie,id=second,bus_nr=100,numa_node=1,bus=pcie.0"],
+      ...["-device", "pcie-root-port,id=port,bus=second,chassis=1"],
+      ...["-netdev", "hubport,id=net0,hubid=0"],
+      ...["-device", "e1000e,bus=port,netdev=net0,mac=52:54:00:00:00:02,romfile="],
+      ...["-netdev", "hubport,id=net1,hubid=1"],
+      ...["-device", "virtio-net-pci,netdev=net1,mac=52:54:00:00:00:03,romfile="],
+      ...["-device", "qemu-xhci,id=usb"],
+      ...["-chardev", "null,id=null", "-device", "usb-serial,bus=usb.0,chardev=null,serial=U-1"],
+      ...["-device", "usb-tablet,bus=usb.0,serial=T-1"],
+    ],
+    preparation: [
+      ["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"],
+      ["ip", "link", "set", "eth0", "down"],
+    ],
+  },
   /** UEFI, one NVMe and one SATA disk with partitions, one card without a cable. */
   "qemu-uefi": {
     firmware: "uefi",

@@ -19,6 +19,7 @@ import {
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { splitDeviceNumber } from "../../../src/system/files.ts";
+import { realSupportedLinkModes } from "../../../src/system/link-modes.ts";
 import type { StoredFile, StoredMachine } from "./recording.ts";
 
 /** Commands that make the machine more interesting, run before anything is recorded: string[][]. */
@@ -29,9 +30,11 @@ const IPMI_CHANNELS = existsSync("/dev/ipmi0") ? Array.from({ length: 11 }, (_, 
 const PROGRAMS: readonly (readonly string[])[] = [
   ["udevadm", "settle"],
   ["lscpu"],
+  ["lscpu", "-x"],
   ["lsblk", "-bia", "--json", "-oKNAME,MODEL,SIZE,ROTA,TYPE,UUID,PARTUUID,SERIAL,WWN,LOG-SEC,PHY-SEC,TRAN"],
   ["ip", "-j", "addr"],
   ["lshw", "-quiet", "-json"],
+  ["dmidecode", "-t", "bios", "-t", "processor", "-t", "memory"],
   ...IPMI_CHANNELS.flatMap((channel) => [
     ["ipmitool", "lan", "print", `${channel}`],
     ["ipmitool", "lan6", "print", `${channel}`],
@@ -72,6 +75,9 @@ for (const path of [
   "/proc/self/mountinfo",
   "/proc/1/mountinfo",
   "/proc/swaps",
+  "/proc/sys/kernel/osrelease",
+  "/etc/os-release",
+  "/sys/class/dmi/id/product_uuid",
   "/sys/firmware/efi",
   "/sys/firmware/dmi/tables/DMI",
 ])
@@ -80,14 +86,27 @@ for (const path of [
 recordEntries("/sys/devices/system/memory", /^(?:memory\d+|block_size_bytes)$/, ["", "online"]);
 recordEntries("/sys/class/net", /./, [
   ...["address", "bonding", "carrier", "device", "device/device", "device/driver", "device/vendor"],
-  ...["ifindex", "speed"],
+  ...["ifindex", "speed", "device/numa_node"],
 ]);
+recordEntries("/sys/bus/pci/devices", /./, ["vendor", "device", "class", "revision", "numa_node"]);
+recordEntries("/sys/devices/system/node", /^node\d+$/, ["meminfo"]);
+for (const node of entries("/sys/devices/system/node", /^node\d+$/))
+  recordEntries(`/sys/devices/system/node/${node}`, /^cpu/, ["topology/core_id"]);
+recordEntries("/sys/devices/system/cpu", /^cpu\d+$/, ["topology/physical_package_id"]);
+for (const name of entries("/sys/class/net", /./)) {
+  const modes = realSupportedLinkModes(name);
+  if (modes !== null) machine.linkModes = { ...machine.linkModes, [name]: [...modes] };
+}
 recordEntries("/sys/class/block", /^(?!loop)/, [
   ...["dev", "device", "device/scsi_device", "device/vendor", "loop/backing_file", "partition", "size"],
-  ...["slaves", "holders"],
+  ...["slaves", "holders", "device/model", "device/rev", "queue/optimal_io_size"],
+  ...["queue/physical_block_size", "queue/rotational", "queue/nr_requests", "queue/scheduler"],
 ]);
 recordEntries("/sys/block", /^(?!loop)/, [""]);
 recordEntries("/sys/dev/block", /./, [""]);
+for (const name of entries("/sys/block", /^sd/))
+  recordEntries(`/sys/block/${name}/device/scsi_disk`, /./, ["cache_type"]);
+recordEntries("/dev/disk/by-id", /./, [""]);
 recordEntries("/dev/disk/by-path", /./, [""]);
 recordEntries("/run/udev/data", /^b/, [""]);
 recordEntries("/dev", /^(?:ipmi|sd|sr|vd|nvme\d+n|md|fd\d|zram|dm-)/, [""]);
@@ -97,10 +116,15 @@ const output = argument.startsWith("-") ? "/dev/disk/by-id/virtio-RECORD" : argu
 writeFileSync(output, `${JSON.stringify(machine, null, 1)}\n`);
 console.log(`record: written to ${output}`);
 
+function entries(directory: string, wanted: RegExp): string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory)
+    .sort()
+    .filter((name) => wanted.test(name));
+}
+
 function recordEntries(directory: string, wanted: RegExp, below: readonly string[]): void {
-  if (!existsSync(directory)) return;
-  for (const name of readdirSync(directory).sort()) {
-    if (!wanted.test(name)) continue;
+  for (const name of entries(directory, wanted)) {
     for (const attribute of below) record(join(directory, name, attribute));
   }
 }

@@ -20,6 +20,8 @@ export type StoredMachine = {
   /** By command line, words joined by blanks. A program that is not installed is not in it. */
   programs: Record<string, StoredProgram>;
   files: Record<string, StoredFile>;
+  /** By interface; absent where no driver told any. */
+  linkModes?: Record<string, number[]>;
 };
 
 const FIXTURES = join(dirname(import.meta.dir), "../fixtures");
@@ -32,5 +34,6 @@ export async function loadMachine(name: string): Promise<Recording> {
     files[path] = typeof file === "object" && "base64" in file ? Buffer.from(file.base64, "base64") : file;
   }
   const programs: Record<string, RecordedProgram> = { ...stored.programs };
-  return { hostname: stored.hostname, architecture: stored.architecture, programs, files };
+  const { hostname, architecture, linkModes } = stored;
+  return { hostname, architecture, programs, files, ...(linkModes === undefined ? {} : { linkModes }) };
 }

@@ -1,0 +1,72 @@
+// Disks as hardware-detect tells of them: from sysfs, with sizes in whole gigabytes.
+
+import type { Files } from "../../system/files.ts";
+import type { Facts } from "./facts.ts";
+
+const BYTES_PER_BLOCK = 512;
+const GIGABYTE = 1e9;
+
+/** Attributes below /sys/block/<name>, by the name of their fact; further places are tried in turn (NVMe nests its device). */
+const ATTRIBUTES: readonly (readonly [property: string, ...places: string[]])[] = [
+  ["vendor", "device/vendor", "device/device/vendor"],
+  ["model", "device/model", "device/device/model"],
+  ["rev", "device/rev"],
+  ["revision", "device/device/revision"],
+  ["optimal_io_size", "queue/optimal_io_size"],
+  ["physical_block_size", "queue/physical_block_size"],
+  ["rotational", "queue/rotational"],
+  ["nr_requests", "queue/nr_requests"],
+];
+
+export async function addDisks(facts: Facts, files: Files): Promise<void> {
+  const names = (await files.list("/sys/block")).filter((name) => /^[shv]d|^nvme/.test(name));
+  const sizes = new Map<string, number>();
+  for (const name of names) {
+    const blocks = Number((await files.readAttribute(`/sys/block/${name}/size`)) ?? 0);
+    const size = Math.floor((blocks * BYTES_PER_BLOCK) / GIGABYTE);
+    if (size > 0) sizes.set(name, size);
+  }
+  const links = await diskLinks(files);
+  facts.add("disk", "logical", "count", String(sizes.size));
+  for (const [name, size] of sizes) {
+    facts.add("disk", name, "size", String(size));
+    for (const [property, ...places] of ATTRIBUTES)
+      facts.add("disk", name, property, await firstLine(files, name, places));
+    const schedulers = (await files.readAttribute(`/sys/block/${name}/queue/scheduler`)) ?? "";
+    facts.add("disk", name, "scheduler", /\[(.*?)\]/.exec(schedulers)?.[1]);
+    if (!name.startsWith("nvme")) await addCache(facts, files, name);
+    for (const link of links.get(name) ?? []) facts.add("disk", name, linkProperty(link), link);
+  }
+}
+
+async function firstLine(files: Files, name: string, places: readonly string[]): Promise<string | null> {
+  for (const place of places) {
+    const text = await files.readAttribute(`/sys/block/${name}/${place}`);
+    if (text !== null) return (text.split("\n")[0] ?? "").trim();
+  }
+  return null;
+}
+
+/** The kernel's word for a SCSI disk's cache as the two bits of the caching mode page behind it. */
+async function addCache(facts: Facts, files: Files, name: string): Promise<void> {
+  const address = (await files.readLink(`/sys/block/${name}/device`))?.split("/").at(-1);
+  const type = await files.readAttribute(`/sys/block/${name}/device/scsi_disk/${address}/cache_type`);
+  if (type === null) return;
+  facts.add("disk", name, "Write Cache Enable", type === "write through" || type === "none" ? "0" : "1");
+  facts.add("disk", name, "Read Cache Disable", type === "none" || type.includes("daft") ? "1" : "0");
+}
+
+/** Names in /dev/disk/by-id by the name of their disk. */
+async function diskLinks(files: Files): Promise<Map<string, string[]>> {
+  const links = new Map<string, string[]>();
+  for (const link of await files.list("/dev/disk/by-id")) {
+    const disk = (await files.readLink(`/dev/disk/by-id/${link}`))?.split("/").at(-1);
+    if (disk !== undefined) links.set(disk, [...(links.get(disk) ?? []), link]);
+  }
+  return links;
+}
+
+function linkProperty(link: string): string {
+  if (link.startsWith("wwn")) return "wwn-id";
+  return link.startsWith("scsi") ? "scsi-id" : "id";
+}
