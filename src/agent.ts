@@ -2,43 +2,43 @@
 // one process.
 // Source of the order: control-plane specification 1.2.
 
+import { takeNetworkDown } from "./agent/lock-down.ts";
+import { OwnNode } from "./agent/own-node.ts";
+import { waitForInterface, warnAboutHalfPairs } from "./agent/readiness.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
 import { describeConfig } from "./config/describe.ts";
-import { InvalidCommandParamsError } from "./errors.ts";
+import { errorText } from "./errors.ts";
 import { EXTENSIONS } from "./extensions/extensions.ts";
 import { CommandRegistry } from "./extensions/registry.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
 import type { ManagerFactory } from "./hardware/manager.ts";
 import { HardwareManagers } from "./hardware/managers.ts";
+import { installedPlugins } from "./hardware/plugins/load-plugins.ts";
+import { inspectAtStartUp } from "./inspection/at-start-up.ts";
 import { callbackUrl, findAdvertisedHost } from "./ironic/advertise-address.ts";
-import { IronicApi } from "./ironic/api-client.ts";
+import { API_MINOR, IronicApi } from "./ironic/api-client.ts";
 import { type ApiTls, chooseApiTls } from "./ironic/api-tls.ts";
 import { Heartbeater } from "./ironic/heartbeat.ts";
-import { lookUpNode } from "./ironic/lookup.ts";
-import {
-  applyLookupAnswer,
-  type LookupAnswer,
-  parseLookupAnswer,
-  UnusableAnswerError,
-} from "./ironic/lookup-answer.ts";
+import type { LookupAnswer } from "./ironic/lookup-answer.ts";
+import { discoverIronic } from "./ironic/mdns-discovery.ts";
 import { AgentToken } from "./ironic/token.ts";
-import type { JsonObject } from "./json.ts";
+import { AgentMetrics } from "./metrics/agent-metrics.ts";
 import { createApi, SERVER_BODY_LIMIT } from "./routes/api.ts";
 import { Authorization } from "./routes/authorization.ts";
 import { syncClock } from "./steps/clock-sync.ts";
 import { Deployment } from "./steps/deployment.ts";
+import { isRescued } from "./steps/rescue.ts";
 import type { Listening } from "./system/http-server.ts";
 import type { Logger } from "./system/log.ts";
 import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
 
-/** Seconds: how long to wait for a network card, and between two looks. */
-const INTERFACE_PATIENCE = 60;
-const INTERFACE_POLL = 5;
-/** Seconds in which everything must have ended after `stop`: answers under way, and all together. */
-const ANSWER_GRACE = 2;
+/** Seconds in which everything must have ended after `stop`: answers under way, some of them of commands that end now, and all together. */
+const ANSWER_GRACE = 3.5;
 const STOP_GRACE = 4;
+/** Seconds for the network to deliver the answer to `system.lockdown` before it goes down. */
+const LAST_ANSWER_GRACE = 1;
 
 export class Agent {
   readonly #system: System;
@@ -47,6 +47,8 @@ export class Agent {
   readonly #token: AgentToken;
   readonly #managers: HardwareManagers;
   readonly #commands: CommandRegistry;
+  readonly #metrics: AgentMetrics;
+  readonly #ownNode: OwnNode;
   readonly #stopping = new AbortController();
   #listening: Listening | null = null;
   #heartbeater: Heartbeater | null = null;
@@ -56,14 +58,32 @@ export class Agent {
     this.#config = config;
     this.#log = system.log.named("ironic_agent.agent");
     this.#token = new AgentToken(config.get("agent_token"));
+    this.#metrics = new AgentMetrics(system, config);
     const deployment = new Deployment();
-    this.#managers = new HardwareManagers({ system, config, deployment, factories });
+    this.#managers = new HardwareManagers({
+      system,
+      config,
+      deployment,
+      factories,
+      plugins: installedPlugins,
+      metrics: this.#metrics,
+    });
+    this.#ownNode = new OwnNode({
+      system,
+      config,
+      log: this.#log,
+      token: this.#token,
+      managers: this.#managers,
+      metrics: this.#metrics,
+    });
     this.#commands = new CommandRegistry(EXTENSIONS, {
       system,
       config,
       managers: this.#managers,
       deployment,
-      applyLookup: (answer) => this.#applyGivenLookup(answer),
+      metrics: this.#metrics,
+      applyLookup: (answer) => this.#ownNode.takeOver(answer),
+      lifecycle: { end: () => this.stop(), lockDown: () => void this.#lockDown() },
     });
   }
 
@@ -95,30 +115,42 @@ export class Agent {
     this.#stopping.abort(new Error("the agent was told to stop"));
   }
 
+  /** The numbers are those of the specification's table. */
   async #start(signal: AbortSignal): Promise<void> {
-    const config = this.#config;
+    const [system, config, log] = [this.#system, this.#config, this.#log];
     const standalone = config.get("standalone");
-    this.#warnAboutHalfPairs();
-    const ironic = standalone ? null : await IronicApi.create(this.#system, config);
-    this.#log.info(`Starting ironic-agent version ${AGENT_VERSION}`);
-    this.#log.debug(`Configuration:\n${describeConfig(config)}`);
-    const startedAt = this.#system.clock.now();
-    await syncClock(this.#system, config, signal);
-    await this.#managers.load();
+    // 7, 9: what is configured. 18 comes first: a machine in a tenant's hands has nothing to ask of Ironic.
+    warnAboutHalfPairs(config, log);
+    if (await isRescued(system)) return this.#explainRescue();
+    // 8: before anything reads an option that the answer may set.
+    if (!standalone) await discoverIronic(system, config, signal);
+    await this.#metrics.configure();
+    const api = await IronicApi.create(system, config);
+    const ironic = standalone ? null : api;
+    // 10–14: the machine gets ready.
+    log.info(`Starting ironic-agent version ${AGENT_VERSION}`);
+    log.debug(`Configuration:\n${describeConfig(config)}`);
+    const startedAt = system.clock.now();
+    await syncClock(system, config, signal);
+    await this.#managers.load(signal);
     signal.throwIfAborted();
     await this.#pause(config.get("hardware_initialization_delay"), signal);
-    if (!standalone) await this.#waitForInterface(signal);
+    if (!standalone) await waitForInterface(this.#managers, { clock: system.clock, log }, signal);
 
-    const node = ironic === null ? null : await this.#lookUp(ironic, signal);
-    if (node === "token lost") return;
-    if (!standalone && ironic === null)
-      this.#log.error(
-        "No Ironic API URL is configured (api_url, kernel parameter ipa-api-url): this agent serves its API, " +
-          "but neither looks its node up nor heartbeats.",
-      );
+    // 15–17: which node this is. An inspection may tell before the lookup asks.
+    const nodeUuid = standalone
+      ? null
+      : await inspectAtStartUp({ system, config, managers: this.#managers }, signal);
+    const known = nodeUuid === null ? {} : { nodeUuid };
+    const node = ironic === null ? null : await this.#ownNode.lookUp(ironic, known, signal);
+    if (node === "token lost") return this.#takeNetworkDown();
+    if (!standalone && ironic === null) this.#explainNoApiUrl();
 
-    const host = ironic === null ? null : await this.#advertisedHost(ironic, signal);
-    const tls = await chooseApiTls(this.#system, config, { ironicMinor: ironic?.knownMinor ?? null, host });
+    // 19–21: serve, and only then say so.
+    const ironicMinor = api === null ? null : await this.#ironicMinor(api, signal);
+    const needsHost = ironic !== null || (ironicMinor ?? 0) >= API_MINOR.agentVerifyCa;
+    const host = api !== null && needsHost ? await this.#advertisedHost(api, signal) : null;
+    const tls = await chooseApiTls(system, config, { ironicMinor, host });
     if (tls.verifyCa !== null) config.override("advertise_protocol", "https", "automatic TLS");
     signal.throwIfAborted();
     this.#listening = await this.#serve(startedAt, tls, ironic);
@@ -126,86 +158,54 @@ export class Agent {
       this.#heartbeater = this.#startHeartbeats(ironic, node, host, tls);
   }
 
-  #warnAboutHalfPairs(): void {
-    for (const [one, other] of [
-      ["certfile", "keyfile"],
-      ["keyfile", "certfile"],
-    ] as const)
-      if (this.#config.get(one) !== null && this.#config.get(other) === null)
-        this.#log.warning(`${one} is set but ${other} is not: no client certificate will be used`);
-  }
-
   async #pause(seconds: number, signal: AbortSignal): Promise<void> {
     if (seconds > 0) await this.#system.clock.sleep(seconds, signal);
   }
 
-  /** Drivers may still be loading; without any network card the lookup could only fail. */
-  async #waitForInterface(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#system;
-    const started = clock.monotonic();
-    for (;;) {
-      const interfaces = await this.#managers.dispatch("listNetworkInterfaces");
-      if (interfaces.some(({ mac_address }) => mac_address !== "")) return;
-      if (clock.monotonic() - started >= INTERFACE_PATIENCE) break;
-      await clock.sleep(INTERFACE_POLL, signal);
-    }
-    this.#log.warning(`No network interface appeared within ${INTERFACE_PATIENCE} s; going on without`);
-  }
-
-  async #lookUp(ironic: IronicApi, signal: AbortSignal): Promise<LookupAnswer | "token lost"> {
-    const inventory = await this.#managers.inventory({ useCache: true });
-    const macs = inventory.interfaces.map(({ mac_address }) => mac_address).filter((mac) => mac !== "");
-    const patience = {
-      timeout: this.#config.get("lookup_timeout"),
-      interval: this.#config.get("lookup_interval"),
-    };
-    const ask = (query: { nodeUuid?: string }) =>
-      lookUpNode(ironic, { macs, ...query }, patience, { clock: this.#system.clock, log: this.#log }, signal);
-    const answer = await ask({});
-    this.#log.info(`This machine is node ${answer.uuid}`);
-    // Only the node of later answers counts: their token is masked by then.
-    this.#managers.node.refreshWith(async () => (await ask({ nodeUuid: answer.uuid })).node);
-    return (await this.#applyLookup(answer)) === "lost" ? this.#explainLostToken(answer) : answer;
-  }
-
-  async #applyLookup(answer: LookupAnswer): Promise<"usable" | "lost"> {
-    this.#managers.node.skipBmcDetection = answer.settings.agent_skip_bmc_detect === true;
-    const state = applyLookupAnswer(answer, this.#config, this.#token, this.#log);
-    await this.#managers.node.cache(answer.node);
-    return state;
-  }
-
-  /** The command poll.set_node_info gives a standalone agent what it never asks Ironic for. */
-  async #applyGivenLookup(answer: JsonObject): Promise<void> {
+  /** Known since the lookup; a standalone agent with an API URL asks for this alone, because it decides on automatic TLS. */
+  async #ironicMinor(api: IronicApi, signal: AbortSignal): Promise<number | null> {
+    const automatic = this.#config.get("enable_auto_tls") && !this.#config.get("listen_tls");
+    if (api.knownMinor !== null || !automatic) return api.knownMinor;
     try {
-      await this.#applyLookup(parseLookupAnswer(answer));
+      return await api.maximumMinor(signal);
     } catch (error) {
-      if (!(error instanceof UnusableAnswerError)) throw error;
-      throw new InvalidCommandParamsError(`node_info cannot be used: ${error.message}`);
+      signal.throwIfAborted();
+      this.#log.warning(
+        `Serving plain HTTP, because Ironic cannot be asked about automatic TLS: ${errorText(error)}`,
+      );
+      return null;
     }
   }
 
-  /** Ending here would only make the service manager start this again, with the same result. */
-  #explainLostToken({ uuid }: LookupAnswer): "token lost" {
-    this.#log.error(
-      `Ironic handed out the token for node ${uuid} before, and this agent does not have it: most likely the agent was ` +
-        "restarted without the machine being rebooted. Ironic will not take its heartbeats and it cannot be " +
-        "commanded, so it serves nothing and waits. Abort the node's operation in Ironic, or reboot the " +
-        "machine through Ironic, which makes a new token.",
+  /** Without an inspection URL either, the agent is of no use to anybody but who calls its API. */
+  #explainNoApiUrl(): void {
+    const text =
+      "No Ironic API URL is configured (api_url, kernel parameter ipa-api-url): this agent serves its API, " +
+      "but neither looks its node up nor heartbeats.";
+    if (this.#config.get("inspection_callback_url") === null) this.#log.error(text);
+    else this.#log.info(text);
+  }
+
+  /** Ending here would make the service manager start the agent again and again. */
+  #explainRescue(): void {
+    this.#log.info(
+      "This machine was handed over in rescue mode (/etc/.rescued): the agent serves nothing and waits.",
     );
-    return "token lost";
   }
 
   async #advertisedHost(ironic: IronicApi, signal: AbortSignal): Promise<string> {
     const interfaceAddress = async (name: string) =>
       (await this.#managers.dispatch("getInterfaceInfo", name)).ipv4_address;
-    return findAdvertisedHost(this.#system, this.#config, ironic.urls, interfaceAddress, signal);
+    const urls = () => ironic.reachableUrls(signal);
+    return findAdvertisedHost(this.#system, this.#config, urls, interfaceAddress, signal);
   }
 
   async #serve(startedAt: number, tls: ApiTls, ironic: IronicApi | null): Promise<Listening> {
     const api = createApi({
       system: this.#system,
       status: { started_at: startedAt, version: AGENT_VERSION },
+      metrics: this.#metrics,
+      config: this.#config,
       commands: this.#commands,
       authorization: new Authorization({
         token: this.#token,
@@ -234,6 +234,7 @@ export class Agent {
       api: ironic,
       clock: this.#system.clock,
       log: this.#system.log.named("ironic_agent.heartbeat"),
+      metrics: this.#metrics,
       token: this.#token,
       nodeUuid: node.uuid,
       callbackUrl: callbackUrl(config.get("advertise_protocol"), host, config.get("advertise_port")),
@@ -246,7 +247,31 @@ export class Agent {
     return heartbeater;
   }
 
+  /** Cuts the agent off from everybody; it goes on, and stops like any other. */
+  async #lockDown(): Promise<void> {
+    try {
+      await this.#fallSilent();
+      await this.#pause(LAST_ANSWER_GRACE, this.#stopping.signal);
+      await this.#takeNetworkDown();
+    } catch (error) {
+      if (!this.#stopping.signal.aborted)
+        this.#log.error("The agent could not be locked down entirely", error);
+    }
+  }
+
+  #takeNetworkDown(): Promise<void> {
+    return takeNetworkDown(this.#system, this.#config, this.#managers, this.#log);
+  }
+
   async #shutDown(): Promise<void> {
+    await this.#fallSilent();
+    await this.#managers.stop();
+    await this.#metrics.stop();
+    this.#log.info("The agent has stopped");
+  }
+
+  /** Commands, API and heartbeats end, those under way within STOP_GRACE. */
+  async #fallSilent(): Promise<void> {
     const done = new AbortController();
     const patience = this.#system.clock.sleep(STOP_GRACE, done.signal).then(
       () => this.#log.warning(`Not everything ended within ${STOP_GRACE} s; leaving it behind`),
@@ -259,6 +284,6 @@ export class Agent {
     ]).then(() => done.abort());
     await Promise.race([everything, patience]);
     this.#listening = null;
-    this.#log.info("The agent has stopped");
+    this.#heartbeater = null;
   }
 }

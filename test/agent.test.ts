@@ -303,6 +303,21 @@ describe("an agent with an Ironic", () => {
     expect((await post(commands, "deploy.get_deploy_steps")).status).toBe(401);
   });
 
+  // contract 2.7 and 9 (Train): an explicit opt-in.
+  test("of a release without tokens can command it if an operator lets it", async () => {
+    const { ironic, url } = await startIronic({ version: "1.58", token: null, tokenRequired: undefined });
+    const running = await startAgent({ api_url: url, commands_without_token: true });
+    await ironic.heard(1);
+    expect(messages(running, "ERROR")).toEqual([]);
+    expect(messages(running, "WARNING").join()).toContain("anybody who reaches this agent");
+    const commands = `${ironic.heartbeats[0]!.callback_url}/v1/commands/`;
+    const params = { node: { uuid: UUID }, ports: [] };
+    expect((await post(commands, "deploy.get_deploy_steps", params)).status).toBe(200);
+    expect((await post(`${commands}?agent_token=anything`, "deploy.get_deploy_steps", params)).status).toBe(
+      401,
+    );
+  });
+
   test.each([true, undefined])(
     "that has lost its token (required: %p) says what happened, serves nothing and does not loop",
     async (tokenRequired) => {
@@ -415,7 +430,7 @@ describe("an agent that loses its Ironic during a step", () => {
 describe("an agent without an Ironic", () => {
   test("standalone: serves, takes commands without a token, is told its node, and calls nobody", async () => {
     const { ironic, url } = await startIronic();
-    const running = await startAgent({ standalone: true, api_url: url });
+    const running = await startAgent({ standalone: true, api_url: url, enable_auto_tls: false });
     await served(running);
     const commands = `http://127.0.0.1:${running.port}/v1/commands/`;
     const info = {
@@ -433,6 +448,36 @@ describe("an agent without an Ironic", () => {
     expect(ironic.requests).toEqual([]);
   });
 
+  // control-plane 1.2: the reference's quirk. Whoever runs it like that reaches it by https.
+  test("standalone with an API URL: asks that only for its version, and serves over TLS if it is new enough", async () => {
+    const { ironic, url } = await startIronic();
+    const running = await startAgent({ standalone: true, api_url: url });
+    await served(running);
+    const answer = await fetch(`https://127.0.0.1:${running.port}/v1/status`, {
+      tls: { rejectUnauthorized: false },
+    });
+    expect(answer.status).toBe(200);
+    expect(ironic.requests).toEqual(["GET /"]);
+
+    const unreachable = await startAgent({ standalone: true, api_url: "http://127.0.0.1:1" });
+    await served(unreachable);
+    expect((await fetch(`http://127.0.0.1:${unreachable.port}/v1/status`)).status).toBe(200);
+    expect(messages(unreachable, "WARNING").join()).toContain("cannot be asked about automatic TLS");
+  });
+
+  // control-plane 1.2, step 17.
+  test("not standalone, but with somebody to send an inspection to: no error", async () => {
+    await using inspector = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => Response.json({}) });
+    const running = await startAgent({
+      inspection_callback_url: `http://127.0.0.1:${inspector.port}/v1/continue`,
+      inspection_collectors: ["pci-devices"],
+    });
+    await served(running);
+    expect(messages(running, "ERROR").join()).not.toContain("No Ironic API URL");
+    expect(messages(running, "INFO").join()).toContain("No Ironic API URL");
+  });
+
+  // control-plane 11.18
   test("not standalone: says so and serves", async () => {
     const running = await startAgent({});
     await served(running);

@@ -11,13 +11,13 @@ export type InterfaceAddress = (interfaceName: string) => Promise<string | null>
 
 /**
  * The host for the callback URL: an address without brackets, or the name an operator configured.
- * `apiUrls`: Ironic's, the working one first.
+ * `apiUrls` finds out where Ironic answers now, the working URL first; asked before each attempt that needs it.
  * @throws LookupAgentIPError after all attempts; the signal's reason.
  */
 export async function findAdvertisedHost(
   system: System,
   config: Config,
-  apiUrls: readonly string[],
+  apiUrls: () => Promise<readonly string[]>,
   interfaceAddress: InterfaceAddress,
   signal: AbortSignal,
 ): Promise<string> {
@@ -30,7 +30,7 @@ export async function findAdvertisedHost(
     if (attempt > 1) await system.clock.sleep(config.get("ip_lookup_sleep"), signal);
     try {
       return interfaceName === null
-        ? await routeSource(system, apiUrls, signal)
+        ? await routeSource(system, await apiUrls(), signal)
         : await addressOf(interfaceName, interfaceAddress);
     } catch (error) {
       signal.throwIfAborted();
@@ -85,7 +85,8 @@ async function routeSource(system: System, apiUrls: readonly string[], signal: A
   throw new Error(reasons.join("; "));
 }
 
-async function routeTo(system: System, address: string, signal: AbortSignal): Promise<string> {
+/** What `ip route get` says of an address. @throws ProgramFailedError when there is no route */
+export async function routeTo(system: System, address: string, signal: AbortSignal): Promise<string> {
   return (await system.run(["ip", "route", "get", address], { timeout: 10, signal })).stdout;
 }
 

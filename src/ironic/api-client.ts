@@ -6,8 +6,7 @@ import type { Config } from "../config/config.ts";
 import { tlsClientOptions } from "../config/tls-client-options.ts";
 import { errorText, IronicApiError } from "../errors.ts";
 import { isJsonObject, type Json, member } from "../json.ts";
-import type { TlsClientOptions } from "../system/http-client.ts";
-import { HttpError } from "../system/http-client.ts";
+import { HttpError, type HttpResponse, type TlsClientOptions } from "../system/http-client.ts";
 import type { Logger } from "../system/log.ts";
 import { environmentProxies, type ProxySettings, proxyFor } from "../system/proxy.ts";
 import type { System } from "../system/system.ts";
@@ -38,6 +37,9 @@ type Settings = {
   readonly proxies: ProxySettings;
 };
 
+/** Enough for a load balancer that moves clients to https and to another path. */
+const MAX_REDIRECTS = 5;
+
 export class IronicApi {
   readonly #system: System;
   readonly #log: Logger;
@@ -58,7 +60,8 @@ export class IronicApi {
   /** Null when no API URL is configured. @throws ConfigurationError for unusable TLS files. */
   static async create(system: System, config: Config): Promise<IronicApi | null> {
     const urls = splitUrls(config.get("api_url"));
-    if (urls.length === 0) return null;
+    // `mdns` is replaced where discovery is wanted; a standalone agent discovers nothing.
+    if (urls.length === 0 || urls[0]?.toLowerCase() === "mdns") return null;
     return new IronicApi(system, urls, pinnedMinor(config, system.log), {
       config,
       tls: await tlsClientOptions(system, config),
@@ -69,6 +72,28 @@ export class IronicApi {
   /** Base URLs without a slash at the end, the one to try next first. */
   get urls(): readonly string[] {
     return this.#urls;
+  }
+
+  /**
+   * The URLs where anybody answers now; all if nobody does. Of an address of the wrong family, say, the route
+   * alone does not tell that nothing comes back.
+   */
+  async reachableUrls(signal?: AbortSignal): Promise<readonly string[]> {
+    if (this.#urls.length < 2) return this.#urls;
+    const answering = await Promise.all(
+      this.#urls.map(async (url) => {
+        try {
+          await this.#send(url, { method: "GET", path: "/", minor: null }, signal);
+          return true;
+        } catch (error) {
+          if (!(error instanceof HttpError)) throw error;
+          this.#log.warning(`Ironic cannot be reached at ${url}: ${errorText(error)}`);
+          return false;
+        }
+      }),
+    );
+    const reachable = this.#urls.filter((_, index) => answering[index]);
+    return reachable.length > 0 ? reachable : this.#urls;
   }
 
   /** The highest minor version the server speaks, as far as it is known. */
@@ -118,12 +143,33 @@ export class IronicApi {
     throw new HttpError(`no Ironic API URL can be reached: ${reasons}`, "ECONNREFUSED");
   }
 
+  /** One request to one URL, and to where that sends it. */
   async #send(url: string, request: ApiRequest, signal: AbortSignal | undefined): Promise<ApiAnswer> {
+    let target = url + request.path;
+    for (let redirects = 0; ; redirects++) {
+      const response = await this.#sendTo(target, request, signal);
+      const { status } = response;
+      const body = await response.text();
+      const location = response.headers.get("location");
+      if (status < 300 || status >= 400 || location === null) return { status, body };
+      const next =
+        redirects < MAX_REDIRECTS ? followedRedirect(status, request.method, target, location) : null;
+      if (next === null)
+        return {
+          status,
+          body: `${target} redirects to ${location}, where the agent does not follow: correct api_url`,
+        };
+      this.#log.debug(`${target} redirects to ${next}`);
+      target = next;
+    }
+  }
+
+  #sendTo(target: string, request: ApiRequest, signal: AbortSignal | undefined): Promise<HttpResponse> {
     const { config, tls, proxies } = this.#settings;
     const requestId = config.get("global_request_id");
-    const response = await this.#system.http({
+    return this.#system.http({
       method: request.method,
-      url: url + request.path,
+      url: target,
       headers: {
         Accept: "application/json",
         "Content-Type": "application/json",
@@ -133,12 +179,26 @@ export class IronicApi {
       ...(request.json === undefined ? {} : { body: JSON.stringify(request.json) }),
       // Ironic's answer to the lookup may have changed the policy.
       tls: { ...tls, minVersion: config.get("tls_min_version"), ciphers: config.get("tls_cipher_suites") },
-      proxy: proxyFor(url, proxies),
+      proxy: proxyFor(target, proxies),
       timeout: config.get("http_request_timeout"),
       ...(signal === undefined ? {} : { signal }),
     });
-    return { status: response.status, body: await response.text() };
   }
+}
+
+/** Where a redirect leads, or null when it would make another request of this one, or give up TLS. */
+function followedRedirect(
+  status: number,
+  method: ApiRequest["method"],
+  from: string,
+  location: string,
+): string | null {
+  // 301 and 302 make a GET of a POST.
+  if (![301, 302, 307, 308].includes(status) || (method !== "GET" && status < 307)) return null;
+  if (!URL.canParse(location, from)) return null;
+  const target = new URL(location, from);
+  const allowed = from.startsWith("https:") ? ["https:"] : ["https:", "http:"];
+  return allowed.includes(target.protocol) ? target.href : null;
 }
 
 /** The value of JSON text, or null if it is none. */
@@ -163,12 +223,22 @@ export function describeFailure({ status, body }: ApiAnswer): string {
         [fault.title, fault.description].filter((part) => typeof part === "string").join(": "),
       ]
     : [fault];
-  const text = parts.find((part) => typeof part === "string" && part !== "") ?? body;
+  const text = parts.find((part) => typeof part === "string" && part !== "") ?? withoutMarkup(body);
   return `Error ${status}: ${String(text).trim().slice(0, 500) || "no explanation"}`;
 }
 
-function splitUrls(apiUrl: string | null): string[] {
-  return (apiUrl ?? "")
+/** The words of a proxy's HTML page. */
+function withoutMarkup(body: string): string {
+  if (!/^\s*<(?:!doctype|html)/i.test(body)) return body;
+  return body
+    .slice(0, 10_000)
+    .replace(/<[^>]*>/g, " ")
+    .replace(/\s+/g, " ");
+}
+
+/** The URLs of an option that may hold several, without slashes at their ends; none if it is not set. */
+export function splitUrls(option: string | null): string[] {
+  return (option ?? "")
     .split(",")
     .map((url) => url.trim().replace(/\/+$/, ""))
     .filter((url) => url !== "");

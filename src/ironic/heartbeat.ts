@@ -11,6 +11,7 @@ import {
   type RestError,
 } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
+import type { Metrics } from "../metrics/metrics.ts";
 import type { Clock } from "../system/clock.ts";
 import { HttpError } from "../system/http-client.ts";
 import type { Logger } from "../system/log.ts";
@@ -21,6 +22,7 @@ export type HeartbeaterOptions = {
   readonly api: IronicApi;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly token: AgentToken;
   readonly nodeUuid: string;
   /** The same for the life of the process: Ironic refuses a changed one. */
@@ -114,15 +116,16 @@ export class Heartbeater {
   }
 
   async #beat(): Promise<void> {
-    const { clock, log, heartbeatTimeout } = this.#options;
+    const { clock, log, metrics, heartbeatTimeout } = this.#options;
     const forced = this.#forced;
     let accepted = false;
     try {
-      await this.#send();
+      await metrics.timer("ironic_python_agent.heartbeat").time(() => this.#send());
       accepted = true;
       log.debug("Heartbeat accepted");
     } catch (error) {
       if (this.#stop.signal.aborted) return;
+      metrics.counter("ironic_python_agent.heartbeat.failed").increment();
       this.#logFailure(error);
     }
     const now = clock.monotonic();

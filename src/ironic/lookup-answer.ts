@@ -5,6 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { isJsonObject, type Json, type JsonObject, member } from "../json.ts";
 import type { Logger } from "../system/log.ts";
+import { applySettings } from "./lookup-settings.ts";
 import type { AgentToken } from "./token.ts";
 
 export type LookupAnswer = {
@@ -36,8 +37,6 @@ export function parseLookupAnswer(answer: Json): LookupAnswer {
   return { node, uuid, heartbeatTimeout, token: settings.agent_token ?? null, settings };
 }
 
-const ORIGIN = "lookup answer";
-
 /**
  * Applies Ironic's settings to the options and takes the token.
  * "lost": Ironic gave the token away before and this agent does not hold it, so it can never be commanded. That does not
@@ -53,11 +52,7 @@ export function applyLookupAnswer(
   applySettings(settings, config, log);
   const standalone = config.get("standalone");
   if (candidate === null) {
-    if (!token.held && !standalone)
-      log.error(
-        "This conductor hands out no agent token, as those with an API older than 1.62 (before Ussuri) do not: the agent " +
-          "cannot be commanded, because it takes no command without one. Upgrade Ironic.",
-      );
+    if (!token.held && !standalone) reportNoToken(config, log);
     return "usable";
   }
   switch (token.accept(candidate)) {
@@ -73,35 +68,14 @@ export function applyLookupAnswer(
   }
 }
 
-function applySettings(settings: JsonObject, config: Config, log: Logger): void {
-  // Ironic can only switch the requirement on.
-  if (settings.agent_token_required === true) config.override("agent_token_required", true, ORIGIN);
-
-  overrideBoolean("disable_deep_image_inspection", settings.disable_deep_image_inspection);
-  overrideBoolean("md5_enabled", settings.agent_md5_checksum_enable);
-
-  const formats = settings.permitted_image_formats;
-  if (Array.isArray(formats) && formats.every((format) => typeof format === "string"))
-    config.override("permitted_image_formats", formats, ORIGIN);
-  else if (formats !== undefined && formats !== null) bad("permitted_image_formats", formats);
-
-  const version = settings.tls_min_version;
-  if (version === "1.2" || version === "1.3") config.override("tls_min_version", version, ORIGIN);
-  else if (version !== undefined && version !== null) bad("tls_min_version", version);
-
-  const ciphers = settings.tls_cipher_suites;
-  if (typeof ciphers === "string" && ciphers !== "") config.override("tls_cipher_suites", ciphers, ORIGIN);
-  else if (ciphers !== undefined && ciphers !== null) bad("tls_cipher_suites", ciphers);
-
-  function overrideBoolean(
-    name: "disable_deep_image_inspection" | "md5_enabled",
-    value: Json | undefined,
-  ): void {
-    if (typeof value === "boolean") config.override(name, value, ORIGIN);
-    else if (value !== undefined && value !== null) bad(name, value);
-  }
-
-  function bad(name: string, value: Json): void {
-    log.warning(`The lookup answer's ${name} cannot be used and is ignored`, value);
-  }
+function reportNoToken(config: Config, log: Logger): void {
+  const fact =
+    "This conductor hands out no agent token, as those with an API older than 1.62 (before Ussuri) do not";
+  if (config.get("commands_without_token"))
+    log.warning(`${fact}: with commands_without_token, anybody who reaches this agent can command it.`);
+  else
+    log.error(
+      `${fact}: the agent cannot be commanded, because it takes no command without one. Upgrade Ironic, or set ` +
+        "commands_without_token (kernel parameter ipa-commands-without-token=1) on a network you trust.",
+    );
 }

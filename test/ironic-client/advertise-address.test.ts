@@ -31,7 +31,7 @@ function find(
   const host = findAdvertisedHost(
     system,
     Config.of(config ?? {}),
-    urls,
+    async () => urls,
     interfaceAddress,
     new AbortController().signal,
   );

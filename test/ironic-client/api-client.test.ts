@@ -182,7 +182,7 @@ describe("what a refusal says", () => {
     expect(explained(JSON.stringify({ error_message: "plain" }))).toBe("Error 409: plain");
     const title = { error_message: { code: 406, title: "Not Acceptable", description: "Version 1.99 …" } };
     expect(explained(JSON.stringify(title), 406)).toBe("Error 406: Not Acceptable: Version 1.99 …");
-    expect(explained("<html>bad gateway</html>", 502)).toBe("Error 502: <html>bad gateway</html>");
+    expect(explained("<html>bad gateway</html>", 502)).toBe("Error 502: bad gateway");
     expect(explained("", 500)).toBe("Error 500: no explanation");
     expect(explained("x".repeat(100_000)).length).toBeLessThan(600);
   });

@@ -6,6 +6,7 @@ import { IronicApi } from "../../src/ironic/api-client.ts";
 import { Heartbeater, type HeartbeaterOptions } from "../../src/ironic/heartbeat.ts";
 import { AgentToken } from "../../src/ironic/token.ts";
 import type { JsonObject } from "../../src/json.ts";
+import { NO_METRICS } from "../../src/metrics/metrics.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
 import { type Answer, fakeIronic, fault } from "./fake-ironic.ts";
@@ -38,6 +39,7 @@ async function rig(script: Answer[] = [], version = "1.99", options: Partial<Hea
     api: api!,
     clock,
     log: system.log,
+    metrics: NO_METRICS,
     token: new AgentToken(TOKEN),
     nodeUuid: "node-1",
     callbackUrl: "https://192.0.2.7:9999",

@@ -3,6 +3,7 @@ import { Config } from "../../src/config/config.ts";
 import { applyLookupAnswer, parseLookupAnswer } from "../../src/ironic/lookup-answer.ts";
 import { AgentToken } from "../../src/ironic/token.ts";
 import type { JsonObject } from "../../src/json.ts";
+import type { LogRecord } from "../../src/system/log.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
 
 const TOKEN = "gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I";
@@ -16,6 +17,12 @@ function apply(config: JsonObject, options = Config.of(), token = new AgentToken
   const answer = parseLookupAnswer({ node, config: { heartbeat_timeout: 300, ...config } });
   return { state: applyLookupAnswer(answer, options, token, log), options, token, records };
 }
+
+const warnings = (records: readonly LogRecord[]) =>
+  records
+    .filter(({ level }) => level === "WARNING")
+    .map(({ message }) => message)
+    .sort();
 
 describe("reading a lookup answer", () => {
   test("the usual form, with whatever newer releases add", () => {
@@ -75,16 +82,95 @@ describe("applying it", () => {
 
   test("nulls and absent members change nothing; wrong ones are warned about and change nothing", () => {
     const before = [...Config.of().entries()];
-    expect([...apply({ tls_min_version: null, permitted_image_formats: null }).options.entries()]).toEqual(
-      before,
-    );
-    const { options, records } = apply({
+    const nulls = {
+      tls_min_version: null,
+      permitted_image_formats: null,
+      enable_bios_bootloader_install: null,
+      metrics: { backend: null, prepend_uuid: null, global_prefix: "" },
+      metrics_statsd: null,
+      agent_containers: {},
+    };
+    const kept = apply(nulls);
+    expect([...kept.options.entries()]).toEqual(before);
+    expect(warnings(kept.records)).toEqual([]);
+    const wrong = {
+      enable_bios_bootloader_install: "false",
       tls_min_version: "1.1",
+      tls_cipher_suites: "NOSUCH-CIPHER",
       permitted_image_formats: "raw",
       agent_md5_checksum_enable: "yes",
-    });
+      metrics: { backend: "carbon", prepend_host: 1, future: true },
+      metrics_statsd: { statsd_host: "  ", statsd_port: 70000 },
+      agent_containers: ["podman"],
+    };
+    const { options, records } = apply(wrong);
     expect([...options.entries()]).toEqual(before);
-    expect(records.filter(({ level }) => level === "WARNING").length).toBe(3);
+    expect(warnings(records)).toEqual([
+      expect.stringContaining("'s agent_containers cannot"),
+      expect.stringContaining("'s agent_md5_checksum_enable cannot"),
+      expect.stringContaining("'s enable_bios_bootloader_install cannot"),
+      expect.stringContaining("'s metrics.backend cannot"),
+      expect.stringContaining("'s metrics.future means nothing"),
+      expect.stringContaining("'s metrics.prepend_host cannot"),
+      expect.stringContaining("'s metrics_statsd.statsd_host cannot"),
+      expect.stringContaining("'s metrics_statsd.statsd_port cannot"),
+      expect.stringContaining("'s permitted_image_formats cannot"),
+      expect.stringContaining("'s tls_cipher_suites cannot"),
+      expect.stringContaining("'s tls_min_version cannot"),
+    ]);
+  });
+
+  // DEV-23: the reference drops these.
+  test("the metrics' members are applied, nested as they are", () => {
+    const { options, records } = apply({
+      metrics: {
+        backend: "statsd",
+        prepend_host: true,
+        prepend_host_reverse: false,
+        prepend_uuid: true,
+        global_prefix: "dc1",
+      },
+      metrics_statsd: { statsd_host: "192.0.2.5", statsd_port: 9125 },
+    });
+    expect([
+      options.get("metrics.backend"),
+      options.get("metrics.prepend_host"),
+      options.get("metrics.prepend_host_reverse"),
+      options.get("metrics.prepend_uuid"),
+      options.get("metrics.global_prefix"),
+      options.get("metrics_statsd.statsd_host"),
+      options.get("metrics_statsd.statsd_port"),
+    ]).toEqual(["statsd", true, false, true, "dc1", "192.0.2.5", 9125]);
+    expect(warnings(records)).toEqual([]);
+  });
+
+  test("containers: lists, text of older releases, and members that mean nothing any more", () => {
+    const { options, records } = apply({
+      agent_containers: {
+        allow_arbitrary_containers: true,
+        allowed_containers: ["docker://example/a", "docker://example/b"],
+        runner: "docker",
+        pull_options: ["--tls-verify=false"],
+        run_options: "--rm --network=host",
+        container_conf_file: "/etc/containers.conf",
+      },
+    });
+    expect(options.get("container.allow_arbitrary_containers")).toBe(true);
+    expect(options.get("container.allowed_containers")).toEqual(["docker://example/a", "docker://example/b"]);
+    expect(options.get("container.runner")).toBe("docker");
+    expect(options.get("container.pull_options")).toEqual(["--tls-verify=false"]);
+    expect(options.get("container.run_options")).toEqual(["--rm", "--network=host"]);
+    expect(warnings(records)).toEqual([expect.stringContaining("container_conf_file means nothing")]);
+  });
+
+  // contract 1.2: releases before the switch allow it.
+  test("an answer without enable_bios_bootloader_install allows it, unless an operator has forbidden it", () => {
+    expect(apply({}).options.get("enable_bios_bootloader_install")).toBe(true);
+    expect(
+      apply({ enable_bios_bootloader_install: false }).options.get("enable_bios_bootloader_install"),
+    ).toBe(false);
+    const forbidden = Config.of({ enable_bios_bootloader_install: false });
+    expect(apply({}, forbidden).options.get("enable_bios_bootloader_install")).toBe(false);
   });
 
   test("the token requirement is never switched off", () => {
@@ -125,6 +211,7 @@ describe("applying it", () => {
       expect(errors()).toEqual([expect.stringContaining("hands out no agent token")]);
       expect(errors(Config.of(), new AgentToken(TOKEN))).toEqual([]);
       expect(errors(Config.of({ standalone: true }))).toEqual([]);
+      expect(errors(Config.of({ commands_without_token: true }))).toEqual([]);
     },
   );
 });
