@@ -1,4 +1,4 @@
-// Makes dist/ironic-python-agent-<target>: one executable that needs nothing but glibc.
+// Makes dist/ironic-python-agent-<target>: one executable that needs nothing but glibc; and dist/sdk: types for plug-ins.
 //
 //   bun run build.ts [--target x64|arm64]…     default: x64 (baseline: no AVX2 needed)
 //
@@ -6,6 +6,7 @@
 
 import { mkdir, stat } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { buildSdk } from "./build/sdk.ts";
 
 const TARGETS = { x64: "bun-linux-x64-baseline", arm64: "bun-linux-arm64" } as const;
 type Target = keyof typeof TARGETS;
@@ -18,6 +19,7 @@ for (const name of values.target) {
   }
   await build(name as Target);
 }
+await buildSdk();
 
 async function build(target: Target): Promise<void> {
   const started = performance.now();
@@ -33,6 +35,8 @@ async function build(target: Target): Promise<void> {
     compile: {
       target: TARGETS[target],
       outfile,
+      // Servers are verified with the CAs of the ramdisk, where operators put theirs, and not only with those the runtime brings.
+      execArgv: ["--use-system-ca"],
       // A root process must not take settings from whatever directory it is started in.
       autoloadDotenv: false,
       autoloadBunfig: false,

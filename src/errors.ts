@@ -134,6 +134,17 @@ export class HeartbeatConnectionError extends HeartbeatError {
     "Error attempting to heartbeat - Possible transitory network failure or blocking port may be present.";
 }
 
+/** Nobody answered the question for an OpenStack service by multicast DNS, or not usefully. */
+export class ServiceLookupFailure extends RestError {
+  override readonly type = "ServiceLookupFailure";
+  override readonly summary: string;
+
+  constructor(service: string, reason: string) {
+    super(reason);
+    this.summary = `Cannot find ${service} service through multicast`;
+  }
+}
+
 export class UnknownNodeError extends RestError {
   override readonly type = "UnknownNodeError";
   override readonly summary = "Agent is not associated with an Ironic node";
@@ -153,6 +164,12 @@ export class HardwareManagerMethodNotFound extends RestError {
   constructor(method: string) {
     super(`Could not find method: ${method}`);
   }
+}
+
+/** What a manager was given to work with (its own file included) is not usable. */
+export class HardwareManagerConfigurationError extends RestError {
+  override readonly type = "HardwareManagerConfigurationError";
+  override readonly summary = "Hardware manager configuration error";
 }
 
 /** A manager's way to say "not mine, ask the next one". */
@@ -175,6 +192,11 @@ export class BlockDeviceError extends RestError {
 export class BlockDeviceEraseError extends RestError {
   override readonly type = "BlockDeviceEraseError";
   override readonly summary = "Error erasing block device";
+}
+
+export class SoftwareRAIDError extends RestError {
+  override readonly type = "SoftwareRAIDError";
+  override readonly summary = "Software RAID caused unknown error";
 }
 
 /** Cleaning would destroy a file system that other machines share. */

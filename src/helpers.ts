@@ -1,38 +1,192 @@
-// The operator's helpers: what the agent sees of a machine and offers to do with it, as JSON for people and for jq.
+// The operator's helpers: what the agent sees of a machine and offers to do with it, as JSON or as a table. They only look:
+// disks are not waited for, and steps are listed without initializing anything.
 
 import type { Config } from "./config/config.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
-import { HardwareManagers } from "./hardware/managers.ts";
+import { type Broken, HardwareManagers, type StepListing } from "./hardware/managers.ts";
+import { missingPrograms } from "./hardware/optional-programs.ts";
+import { installedPlugins, loadPlugins, type PluginOutcome } from "./hardware/plugins/load-plugins.ts";
+import type { PluginSource } from "./hardware/plugins/plugin.ts";
+import { collectIntrospectionData } from "./inspection/introspection.ts";
 import { Deployment } from "./steps/deployment.ts";
+import type { StepKind } from "./steps/step.ts";
+import { redactText } from "./system/redact.ts";
 import type { System } from "./system/system.ts";
+import { table } from "./table.ts";
+
+export type Format = "json" | "table";
+/** What a helper prints, and the exit code. */
+export type Answer = { readonly text: string; readonly exitCode: number };
+
+const KINDS: readonly StepKind[] = ["clean", "deploy", "service"];
 
 /** The inventory as JSON, as Ironic gets it. */
 export async function describeInventory(system: System, config: Config): Promise<string> {
-  const managers = await loadManagers(system, config);
-  return JSON.stringify(await managers.inventory({ useCache: true }), null, 2);
+  const managers = managersFor(system, config, installedPlugins);
+  try {
+    await managers.load();
+    return JSON.stringify(await managers.inventory({ useCache: true }), null, 2);
+  } finally {
+    await managers.stop();
+  }
 }
 
-/** The steps of all kinds as JSON, by kind and manager, with the managers' versions. */
-export async function describeSteps(system: System, config: Config): Promise<string> {
-  const managers = await loadManagers(system, config);
-  const steps = {
-    clean_steps: await managers.steps("clean", {}, []),
-    deploy_steps: await managers.steps("deploy", {}, []),
-    service_steps: await managers.steps("service", {}, []),
-    hardware_manager_version: managers.versions(),
-  };
-  return JSON.stringify(steps, null, 2);
+/** The steps of all kinds by manager, with the managers' versions. Exit code 1 if a plug-in could not tell its own. */
+export async function describeSteps(system: System, config: Config, format: Format): Promise<Answer> {
+  const managers = managersFor(system, config, installedPlugins);
+  try {
+    await managers.evaluate();
+    const steps = await listSteps(managers);
+    const text =
+      format === "json"
+        ? JSON.stringify({ ...steps, hardware_manager_version: managers.versions() }, null, 2)
+        : stepTable(steps);
+    return { text, exitCode: managers.broken.length === 0 ? 0 : 1 };
+  } finally {
+    await managers.stop();
+  }
 }
 
-/** A helper shows the machine as it is now: it does not wait for a disk. */
-async function loadManagers(system: System, config: Config): Promise<HardwareManagers> {
-  config.override("disk_wait_attempts", 0, "helper");
-  const managers = new HardwareManagers({
-    system,
-    config,
-    deployment: new Deployment(),
-    factories: BUILT_IN_MANAGERS,
+/**
+ * What is wrong with the plug-ins, and which features are off because a program is missing. Exit code 1 if a plug-in is broken;
+ * a missing program is no fault.
+ */
+export async function checkInstallation(system: System, config: Config, format: Format): Promise<Answer> {
+  let outcomes: readonly PluginOutcome[] = [];
+  const managers = managersFor(system, config, async (context, signal) => {
+    outcomes = await loadPlugins(context, signal);
+    return outcomes.flatMap(({ plugin }) => plugin ?? []);
   });
-  await managers.load();
-  return managers;
+  try {
+    await managers.evaluate();
+    const steps = await listSteps(managers);
+    const plugins = outcomes.map((outcome) => pluginReport(outcome, managers, steps));
+    const missing = missingPrograms(system.findProgram);
+    const exitCode = plugins.some(({ problem }) => problem !== null) ? 1 : 0;
+    if (format === "json")
+      return { text: JSON.stringify({ plugins, missing_programs: missing }, null, 2), exitCode };
+    const directory = config.get("hardware_manager_dir");
+    const sections = [
+      `Plug-in hardware managers in ${directory}: ${plugins.length === 0 ? "none" : plugins.length}`,
+      ...(plugins.length === 0 ? [] : [pluginTable(plugins)]),
+      missing.length === 0
+        ? "Every program the agent can use is installed."
+        : `Programs that are not installed, and what is off without them:`,
+      ...(missing.length === 0
+        ? []
+        : [
+            table(
+              ["PROGRAM", "PACKAGE", "WITHOUT IT"],
+              missing.map((one) => [one.program, one.package, one.without]),
+            ),
+          ]),
+    ];
+    return { text: redactText(sections.join("\n")), exitCode };
+  } finally {
+    await managers.stop();
+  }
+}
+
+/** The program ironic-collect-introspection-data. Returns the exit code. */
+export async function introspect(system: System, config: Config, signal: AbortSignal): Promise<number> {
+  const made: HardwareManagers[] = [];
+  const stopLast = () => made.pop()?.stop();
+  const loadManagers = async () => {
+    await stopLast();
+    const managers = createManagers(system, config, installedPlugins);
+    made.push(managers);
+    await managers.load(signal);
+    return managers;
+  };
+  try {
+    return await collectIntrospectionData({ system, config, loadManagers }, signal);
+  } finally {
+    await stopLast();
+  }
+}
+
+type StepLists = Record<`${StepKind}_steps`, StepListing>;
+
+async function listSteps(managers: HardwareManagers): Promise<StepLists> {
+  const lists = KINDS.map(async (kind) => [`${kind}_steps`, await managers.steps(kind, {}, [])] as const);
+  return Object.fromEntries(await Promise.all(lists)) as StepLists;
+}
+
+/** A helper shows the machine as it is now. */
+function managersFor(system: System, config: Config, plugins: PluginSource): HardwareManagers {
+  config.override("disk_wait_attempts", 0, "helper");
+  return createManagers(system, config, plugins);
+}
+
+function createManagers(system: System, config: Config, plugins: PluginSource): HardwareManagers {
+  const deployment = new Deployment();
+  return new HardwareManagers({ system, config, deployment, factories: BUILT_IN_MANAGERS, plugins });
+}
+
+function stepTable(lists: StepLists): string {
+  const rows = KINDS.flatMap((kind) =>
+    Object.entries(lists[`${kind}_steps`]).flatMap(([manager, steps]) =>
+      steps.map((step) => ({ kind, manager, ...step })),
+    ),
+  );
+  // As Ironic runs them: within a kind the highest priority first.
+  rows.sort((a, b) => KINDS.indexOf(a.kind) - KINDS.indexOf(b.kind) || b.priority - a.priority);
+  return table(
+    ["KIND", "PRIORITY", "STEP", "MANAGER", "ARGUMENTS"],
+    rows.map((row) => [
+      row.kind,
+      row.priority === 0 ? "on request" : String(row.priority),
+      `${row.interface}.${row.step}`,
+      row.manager,
+      Object.entries(row.argsinfo ?? {})
+        .map(([name, { required }]) => (required ? name : `[${name}]`))
+        .join(" "),
+    ]),
+  );
+}
+
+type PluginReport = {
+  readonly path: string;
+  readonly form: PluginOutcome["form"];
+  readonly manager: string | null;
+  readonly version: string | null;
+  /** 0: not for this machine. Null if it is broken. */
+  readonly support: number | null;
+  /** Steps that count on this machine, e.g. `clean.acme_flash`. */
+  readonly steps: readonly string[];
+  readonly problem: string | null;
+};
+
+function pluginReport(outcome: PluginOutcome, managers: HardwareManagers, lists: StepLists): PluginReport {
+  const { path, form, plugin, error } = outcome;
+  const className = plugin?.manager.className ?? null;
+  const faults = managers.broken.filter((broken: Broken) => broken.className === className);
+  const problem =
+    error?.message ??
+    (faults.length === 0 ? null : [...new Set(faults.map((fault) => fault.reason))].join("; "));
+  const ranked = managers.ranking().find((one) => one.className === className);
+  return {
+    path,
+    form,
+    manager: className,
+    version: plugin?.manager.version ?? null,
+    support: ranked?.support ?? (problem === null ? 0 : null),
+    steps: KINDS.flatMap((kind) =>
+      (lists[`${kind}_steps`][className ?? ""] ?? []).map(({ step }) => `${kind}.${step}`),
+    ),
+    problem,
+  };
+}
+
+function pluginTable(plugins: readonly PluginReport[]): string {
+  return table(
+    ["", "FILE", "MANAGER", "SUPPORT", "STEPS, OR WHAT IS WRONG"],
+    plugins.map(({ path, manager, version, support, steps, problem }) => [
+      problem === null ? "ok" : "BROKEN",
+      path.slice(path.lastIndexOf("/") + 1),
+      manager === null ? "-" : `${manager} ${version}`,
+      support === null ? "-" : support <= 0 ? "not this machine" : String(support),
+      problem ?? (steps.length === 0 ? "no steps of its own" : steps.join(" ")),
+    ]),
+  );
 }

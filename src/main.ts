@@ -2,42 +2,81 @@
 // arguments, handles its signals and ends it. Programs are imported when they are picked, so that each pays only for
 // itself.
 
+import { basename } from "node:path";
+import type { BootMedia } from "./config/boot-media.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
 import { helpText, USAGE } from "./config/help.ts";
 import { loadConfiguration } from "./config/load.ts";
+import { logSettings } from "./config/log-settings.ts";
 import { errorText } from "./errors.ts";
 import { realFiles } from "./system/files.ts";
-import { createSystem, type LogSettings } from "./system/real.ts";
+import { createSystem } from "./system/real.ts";
 import { redactText } from "./system/redact.ts";
 import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
 
 const PROGRAM = "ironic-python-agent";
+const INTROSPECTION_PROGRAM = "ironic-collect-introspection-data";
+/** Switches of the helpers, which are no options: `--format X` would have to be one. */
+const FORMATS: ReadonlyMap<string, "json" | "table"> = new Map([
+  ["--json", "json"],
+  ["--table", "table"],
+]);
 /** Milliseconds for the log to get out at the end. */
 const DRAIN_PATIENCE = 1000;
 
+/** A loaded configuration, and what there is to be logged about the loading. */
+type Start = {
+  readonly config: Config;
+  readonly notes: readonly string[];
+  readonly warnings: readonly string[];
+  /** How a helper is to print, if the command line says it. */
+  readonly format: "json" | "table" | null;
+};
+
 /** Runs with a loaded configuration and returns the exit code. */
-type Program = (config: Config) => Promise<number>;
+type Program = (start: Start) => Promise<number>;
 
 const HELPERS: Readonly<Record<string, Program>> = {
-  inventory: async (config) => {
+  // Helpers print data on standard output, so their log goes to standard error.
+  inventory: async (start) => {
     const { describeInventory } = await import("./helpers.ts");
-    return print(await describeInventory(helperSystem(config), config));
+    return print(await describeInventory(openSystem(start, "stderr"), start.config));
   },
-  steps: async (config) => {
+  steps: async (start) => {
     const { describeSteps } = await import("./helpers.ts");
-    return print(await describeSteps(helperSystem(config), config));
+    const answer = await describeSteps(openSystem(start, "stderr"), start.config, start.format ?? "json");
+    await print(answer.text);
+    return answer.exitCode;
   },
-  config: async (config) => {
+  check: async (start) => {
+    const { checkInstallation } = await import("./helpers.ts");
+    const answer = await checkInstallation(
+      openSystem(start, "stderr"),
+      start.config,
+      start.format ?? "table",
+    );
+    await print(answer.text);
+    return answer.exitCode;
+  },
+  "collect-introspection-data": async (start) => {
+    const { introspect } = await import("./helpers.ts");
+    const stopping = new AbortController();
+    for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const)
+      process.on(signal, () => stopping.abort(new Error("told to stop")));
+    return introspect(openSystem(start, "stdout"), start.config, stopping.signal);
+  },
+  config: async ({ config, warnings }) => {
     const { describeConfig } = await import("./config/describe.ts");
+    for (const warning of warnings) say(warning);
     return print(describeConfig(config));
   },
 };
 
-const runAgent: Program = async (config) => {
+const runAgent: Program = async (start) => {
   const { Agent } = await import("./agent.ts");
-  const agent = new Agent(createSystem(logSettings(config, "stdout")), config);
+  const agent = new Agent(openSystem(start, "stdout"), start.config);
   for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const) process.on(signal, () => agent.stop());
   // There is nothing to reload, and a closed terminal must not end a deployment.
   process.on("SIGHUP", () => undefined);
@@ -45,21 +84,36 @@ const runAgent: Program = async (config) => {
 };
 
 async function main(argv: readonly string[]): Promise<number> {
-  const [word = "", ...rest] = argv;
+  // A link of this name to the executable is a program of its own.
+  const [word = "", ...rest] =
+    basename(process.argv0) === INTROSPECTION_PROGRAM ? ["collect-introspection-data", ...argv] : argv;
+  // Not for people: the agent starts this for each of its plug-ins.
+  if (word === "plugin-host") return (await import("./plugin-process.ts")).hostPlugin();
   const helper = Object.hasOwn(HELPERS, word) ? HELPERS[word] : undefined;
   let debug = false;
   try {
+    // Told at once, because the log is not open yet, and again in the log.
+    const notes: string[] = [];
     const loaded = await loadConfiguration({
-      argv: helper === undefined ? argv : rest,
+      argv: helper === undefined ? argv : rest.filter((argument) => !FORMATS.has(argument)),
       environment: process.env,
       files: realFiles,
+      media: bootMedia((note) => {
+        say(note);
+        notes.push(note);
+      }),
     });
     if (loaded.action !== "run") return await print(loaded.action === "help" ? helpText() : AGENT_VERSION);
     debug = loaded.config.get("debug");
-    return await (helper ?? runAgent)(loaded.config);
+    const format = rest.findLast((argument) => FORMATS.has(argument));
+    return await (helper ?? runAgent)({
+      ...loaded,
+      notes,
+      format: format === undefined ? null : (FORMATS.get(format) ?? null),
+    });
   } catch (error) {
     const configuration = error instanceof ConfigurationError;
-    process.stderr.write(`${PROGRAM}: ${redactText(errorText(error))}\n`);
+    say(errorText(error));
     if (configuration && error.exitCode === 2) process.stderr.write(`${USAGE}\n`);
     if (debug && error instanceof Error && error.stack !== undefined)
       process.stderr.write(`${redactText(error.stack)}\n`);
@@ -67,21 +121,30 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-/** Helpers print data on standard output, so their log goes to standard error. */
-function helperSystem(config: Config): System {
-  return createSystem(logSettings(config, "stderr"));
+/** The machine, and the log as the configuration wants it. */
+function openSystem({ config, notes, warnings }: Start, stream: "stdout" | "stderr"): System {
+  const system = createSystem(logSettings(config, PROGRAM, stream));
+  for (const note of notes) system.log.info(note);
+  for (const warning of warnings) system.log.warning(warning);
+  return system;
 }
 
-function logSettings(config: Config, stream: LogSettings["stream"]): LogSettings {
-  const [file, directory] = [config.get("log_file"), config.get("log_dir")];
-  const name = file ?? (directory === null ? null : `${PROGRAM}.log`);
-  return {
-    name: "ironic_agent",
-    debug: config.get("debug"),
-    json: config.get("use_json"),
-    file: name === null || directory === null || name.startsWith("/") ? name : `${directory}/${name}`,
-    stream,
+/** Most machines boot without virtual media; only the others pay for the code. */
+function bootMedia(note: (text: string) => void): BootMedia {
+  const open = async () => {
+    const { VirtualMedia } = await import("./disk/virtual-media.ts");
+    const quiet = { name: "ironic_agent", debug: false, json: false, file: null, stream: "stderr" } as const;
+    return new VirtualMedia(createSystem(quiet), note);
   };
+  return {
+    copyConfiguration: async () => (await open()).copyConfiguration(),
+    readParameters: async () => (await open()).readParameters(),
+  };
+}
+
+/** One line for people, where there is no log. */
+function say(text: string): void {
+  process.stderr.write(`${PROGRAM}: ${redactText(text)}\n`);
 }
 
 /** Returns when all of it is out: ending the process throws away what a slow reader has not yet taken from a pipe. */

@@ -7,6 +7,8 @@ export type Progress = {
   total: number | null;
   unit: string;
   rate: number | null;
+  /** Estimated seconds to the end, from who has a better idea of it than done, total and rate tell; null if nobody knows. */
+  remaining?: number | null;
 };
 
 export type ReportProgress = (progress: Progress) => void;

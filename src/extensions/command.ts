@@ -29,6 +29,8 @@ export interface CommandDirectory {
 }
 
 export type CommandDefinition<P extends TObject> = {
+  /** One sentence for the API reference: what it does. */
+  readonly summary?: string;
   readonly params: P;
   /** `pass` hands members the schema does not name to `run` as `others`; else a warning. */
   readonly unknownParams?: "ignore" | "pass";
@@ -46,6 +48,10 @@ export type BoundCommand = {
 };
 
 export type Command = {
+  readonly summary: string | null;
+  readonly params: TObject;
+  /** True if parameters that `params` does not name have a meaning too. */
+  readonly takesOthers: boolean;
   /** Sync: the POST's answer holds the final status. Async: it answers RUNNING and the work goes on. */
   readonly kind: "sync" | "async";
   /** @throws InvalidCommandParamsError naming each missing or wrong parameter */
@@ -73,6 +79,9 @@ export function asyncCommand<P extends TObject>(definition: CommandDefinition<P>
 
 function command<P extends TObject>(kind: Command["kind"], definition: CommandDefinition<P>): Command {
   return {
+    summary: definition.summary ?? null,
+    params: definition.params,
+    takesOthers: definition.unknownParams === "pass",
     kind,
     bind(params, services, directory) {
       const { known, others } = checkParams(definition.params, params);

@@ -6,8 +6,22 @@ import type { Extension } from "./command.ts";
 import { deploy } from "./deploy.ts";
 import { flow } from "./flow.ts";
 import { image } from "./image.ts";
+import { log } from "./log.ts";
 import { poll } from "./poll.ts";
+import { rescue } from "./rescue.ts";
 import { service } from "./service.ts";
 import { standby } from "./standby.ts";
+import { system } from "./system.ts";
 
-export const EXTENSIONS: readonly Extension[] = [clean, deploy, flow, image, poll, service, standby];
+export const EXTENSIONS: readonly Extension[] = [
+  clean,
+  deploy,
+  flow,
+  image,
+  log,
+  poll,
+  rescue,
+  service,
+  standby,
+  system,
+];

@@ -11,11 +11,14 @@ import {
   RequestedObjectNotFoundError,
 } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
+import { PhaseTimer } from "../metrics/phase-timer.ts";
 import type { Logger } from "../system/log.ts";
 import type { BoundCommand, Command, CommandContext, CommandDirectory, Extension } from "./command.ts";
+import { type CommandEvent, CommandFeed } from "./command-feed.ts";
 import type { CommandResult } from "./command-result.ts";
 import { failure, type Outcome, success } from "./outcome.ts";
 import type { Services } from "./services.ts";
+import { shorten } from "./shorten.ts";
 
 export type AsyncCommandEnded = {
   readonly result: CommandResult;
@@ -28,6 +31,9 @@ type Entry = {
   readonly acceptedAt: number;
   /** Resolves, never rejects, when the command has ended. */
   readonly ended: PromiseWithResolvers<void>;
+  readonly phases: PhaseTimer;
+  /** For those who watch it. */
+  readonly feed: CommandFeed;
   state: CommandResult;
 };
 
@@ -42,6 +48,8 @@ export class CommandRegistry implements CommandDirectory {
   #turn: Promise<unknown> = Promise.resolve();
   /** The one command under way, sync or async. */
   #current: Entry | null = null;
+  /** The one whose log lines are kept for those who come late. */
+  #latest: Entry | null = null;
   readonly #stopping = new AbortController();
 
   constructor(extensions: readonly Extension[], services: Services) {
@@ -80,6 +88,14 @@ export class CommandRegistry implements CommandDirectory {
   }
 
   /**
+   * What happens in a command, as it happens: see CommandFeed.follow.
+   * @throws RequestedObjectNotFoundError at once, not when the first event is asked for
+   */
+  follow(id: string, signal: AbortSignal, after = 0): AsyncIterable<CommandEvent> {
+    return this.#entry(id).feed.follow(signal, after);
+  }
+
+  /**
    * Calls `listener` whenever an asynchronous command has ended, well or not, once its result can be read.
    */
   onAsyncCommandEnded(listener: (ended: AsyncCommandEnded) => void): void {
@@ -104,7 +120,7 @@ export class CommandRegistry implements CommandDirectory {
     if (this.#stopping.signal.aborted) throw new CommandExecutionError("the agent is shutting down");
     if (this.#current !== null) throw new AgentIsBusy(this.#current.state.command_name);
     const command = this.#find(name);
-    this.#log.debug(`Executing ${name} with parameters`, params);
+    this.#log.debug(`Executing ${name} with parameters`, shorten(params));
     let bound: BoundCommand;
     try {
       bound = this.#bind(command, name, params);
@@ -112,11 +128,11 @@ export class CommandRegistry implements CommandDirectory {
       if (error instanceof InvalidContentError) throw error;
       // Well-formed, but it asks for something that is not there: the command's own failure.
       this.#record(entry);
-      entry.state = finalState(entry, this.#failed(name, error));
-      entry.ended.resolve();
-      return entry.state;
+      return this.#settle(entry, this.#failed(name, error));
     }
     this.#current = entry;
+    this.#latest?.feed.forgetLines();
+    this.#latest = entry;
     if (command.kind === "sync") return this.#runSync(name, bound, entry);
     // Listed before anything slow: a conductor that lost the answer looks for its command in the list.
     this.#record(entry);
@@ -126,10 +142,11 @@ export class CommandRegistry implements CommandDirectory {
 
   async #runSync(name: string, bound: BoundCommand, entry: Entry): Promise<CommandResult> {
     try {
-      const outcome = await this.#perform("sync", name, bound, this.#context(entry));
+      const outcome = await this.#watched(entry, () =>
+        this.#perform("sync", name, bound, this.#context(entry)),
+      );
       this.#record(entry);
-      entry.state = finalState(entry, outcome);
-      return entry.state;
+      return this.#settle(entry, outcome);
     } finally {
       this.#current = null;
       entry.ended.resolve();
@@ -143,12 +160,11 @@ export class CommandRegistry implements CommandDirectory {
       await this.#services.system.clock.sleep(0, context.signal);
       return bound.run(context);
     };
-    entry.state = finalState(
-      entry,
-      await this.#perform("async", name, { ...bound, run }, this.#context(entry)),
+    const outcome = await this.#watched(entry, () =>
+      this.#perform("async", name, { ...bound, run }, this.#context(entry)),
     );
     this.#current = null;
-    entry.ended.resolve();
+    this.#settle(entry, outcome);
     for (const listener of this.#listeners) {
       try {
         listener({ result: entry.state, acceptedAt: entry.acceptedAt });
@@ -158,6 +174,20 @@ export class CommandRegistry implements CommandDirectory {
     }
   }
 
+  /** What is logged while the command runs goes to those who watch it, too. */
+  #watched(entry: Entry, work: () => Promise<Outcome>): Promise<Outcome> {
+    return this.#services.system.tapLog((record) => entry.feed.log(record), work);
+  }
+
+  /** The command is over: its result, for readers of the list, for those who wait and for those who watch. */
+  #settle(entry: Entry, outcome: Outcome): CommandResult {
+    entry.state = finalState(entry, outcome);
+    entry.phases.ended();
+    entry.feed.end(entry.state);
+    entry.ended.resolve();
+    return entry.state;
+  }
+
   /** Runs a command to its end. @throws InvalidContentError from a synchronous one: refused, not failed */
   async #perform(
     kind: Command["kind"],
@@ -165,9 +195,10 @@ export class CommandRegistry implements CommandDirectory {
     bound: BoundCommand,
     context: CommandContext,
   ): Promise<Outcome> {
+    const timer = this.#services.metrics.timer(`ironic_python_agent.commands.${name}`);
     try {
-      const outcome = success(kind, splitName(name)[1], await bound.run(context));
-      this.#log.info(`Command ${name} succeeded with result`, outcome.command_result);
+      const outcome = success(kind, splitName(name)[1], await timer.time(() => bound.run(context)));
+      this.#log.info(`Command ${name} succeeded with result`, shorten(outcome.command_result));
       return outcome;
     } catch (error) {
       if (kind === "sync" && error instanceof InvalidContentError) throw error;
@@ -187,8 +218,10 @@ export class CommandRegistry implements CommandDirectory {
       signal: AbortSignal.any([this.#stopping.signal]),
       report(progress) {
         // A late report must not touch the result of a command that has ended.
-        if (entry.state.command_status === "RUNNING")
-          entry.state = { ...entry.state, command_progress: progress };
+        if (entry.state.command_status !== "RUNNING") return;
+        entry.state = { ...entry.state, command_progress: progress };
+        entry.phases.reported(progress);
+        entry.feed.progress(entry.state);
       },
       runChild: async (name, params) => {
         const child = this.#newEntry(name);
@@ -207,16 +240,20 @@ export class CommandRegistry implements CommandDirectory {
   #newEntry(name: string): Entry {
     const id = crypto.randomUUID();
     const [, shortName] = splitName(name);
+    const { clock } = this.#services.system;
+    const state: CommandResult = {
+      id,
+      command_name: shortName,
+      command_status: "RUNNING",
+      command_error: null,
+      command_result: null,
+    };
     return {
-      acceptedAt: this.#services.system.clock.monotonic(),
+      acceptedAt: clock.monotonic(),
       ended: Promise.withResolvers(),
-      state: {
-        id,
-        command_name: shortName,
-        command_status: "RUNNING",
-        command_error: null,
-        command_result: null,
-      },
+      phases: new PhaseTimer(this.#services.metrics, clock),
+      feed: new CommandFeed(state),
+      state,
     };
   }
 

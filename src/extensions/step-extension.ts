@@ -14,14 +14,9 @@ import type { StepKind } from "../steps/step.ts";
 import { redactValue } from "../system/redact.ts";
 import { asyncCommand, defineExtension, type Extension, syncCommand } from "./command.ts";
 import { jsonList, jsonObject } from "./param-types.ts";
+import { shorten } from "./shorten.ts";
 
 const STEP_ERRORS = { clean: CleaningError, deploy: DeploymentError, service: ServicingError } as const;
-
-/**
- * Longest text of a step that comes back in its result, in characters: the whole list is read at each
- * heartbeat.
- */
-const LONGEST_ECHO = 1024;
 
 /** `<kind>.get_<kind>_steps` and `<kind>.execute_<kind>_step`. */
 export function stepExtension(kind: StepKind): Extension {
@@ -50,14 +45,14 @@ export function stepExtension(kind: StepKind): Extension {
           throw stepError(kind, name, error);
         });
         // The conductor compares interface and name of the echo with the step it waits for.
-        return { [`${kind}_result`]: result, [`${kind}_step`]: shorten(redactValue(step)) };
+        return { [`${kind}_result`]: result, [`${kind}_step`]: redactValue(shorten(step)) };
       },
     }),
   });
 }
 
 function readStep(kind: StepKind, step: JsonObject): { name: string; args: JsonObject } {
-  const shown = () => JSON.stringify(redactValue(step));
+  const shown = () => JSON.stringify(redactValue(shorten(step)));
   if (typeof step.step !== "string")
     throw new CommandExecutionError(`Malformed ${kind}_step, no "step" key: ${shown()}`);
   const args = step.args ?? {};
@@ -73,11 +68,4 @@ function stepError(kind: StepKind, name: string, error: unknown): RestError {
   return new STEP_ERRORS[kind](`Unexpected exception performing ${kind} step ${name}. ${text}`, {
     cause: error,
   });
-}
-
-function shorten(value: unknown): unknown {
-  if (typeof value === "string" && value.length > LONGEST_ECHO) return `<${value.length} characters>`;
-  if (Array.isArray(value)) return value.map(shorten);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, shorten(member)]));
 }

@@ -2,12 +2,17 @@
 
 import { Hono } from "hono";
 import { mount } from "hono/mount";
+import type { Config } from "../config/config.ts";
 import type { CommandRegistry } from "../extensions/registry.ts";
+import type { MetricsRecorder } from "../metrics/recorder.ts";
 import type { System } from "../system/system.ts";
 import type { Authorization } from "./authorization.ts";
-import { commandRoutes } from "./commands.ts";
+import { CommandEvents } from "./command-events.ts";
+import { type CommandRoutesOptions, commandRoutes } from "./commands.ts";
 import { faultResponse, isExpected } from "./errors.ts";
-import { type PeerBindings, requestLog } from "./request-log.ts";
+import { metricsRoutes } from "./metrics.ts";
+import { nearMisses } from "./near-misses.ts";
+import { type PeerBindings, REQUEST_LOGGER, requestLog } from "./request-log.ts";
 import { path, pathStart, search } from "./request-url.ts";
 import { rootRoutes } from "./root.ts";
 import { router, unknownPath } from "./routing.ts";
@@ -18,6 +23,8 @@ export type ApiOptions = {
   readonly status: Status;
   readonly commands: CommandRegistry;
   readonly authorization: Authorization;
+  readonly metrics: MetricsRecorder;
+  readonly config: Config;
   /** See CommandRoutesOptions. */
   readonly onConductorRequest: () => void;
 };
@@ -28,29 +35,53 @@ export type ApiOptions = {
  */
 export const SERVER_BODY_LIMIT = Number.MAX_SAFE_INTEGER;
 
-/** Answers one request. `peer` is the client's address, for the log. Never rejects. */
-export type ApiHandler = (request: Request, peer: string | null) => Promise<Response>;
+/** Answers one request; see HttpHandler. Never rejects. */
+export type ApiHandler = (request: Request, peer: string | null, unhurried?: () => void) => Promise<Response>;
+
+type SharedOptions = ApiOptions & CommandRoutesOptions;
 
 const ROUTER_STARTS_AT = 11;
 
 export function createApi(options: ApiOptions): ApiHandler {
-  const { system, status, ...commandOptions } = options;
-  const log = system.log.named("ironic_agent.api");
+  /** The router hands its routes nothing but the request. */
+  const unhurriedBy = new WeakMap<Request, () => void>();
+  const onBodyRead = (request: Request) => unhurriedBy.get(request)?.();
+  const { clock } = options.system;
+  const events = new CommandEvents(clock, (id, signal, after) => options.commands.follow(id, signal, after));
+  const shared = { ...options, events, onBodyRead };
+  const log = options.system.log.named("ironic_agent.api");
   const routes = router()
     .onError({ as: "global" }, ({ code, error, request }) => {
       if (code === "NOT_FOUND") return unknownPath(request);
       if (!isExpected(error)) log.error(`${request.method} ${path(request)} failed`, error);
       return faultResponse(error);
     })
-    .use(rootRoutes())
-    .use(statusRoutes(status))
-    .use(commandRoutes(commandOptions));
+    .use(nearMisses())
+    .use(resources(shared))
+    .use(documented(shared));
   const api = new Hono<PeerBindings>()
-    .use(requestLog(log))
+    .use(requestLog(options.system.log.named(REQUEST_LOGGER), clock))
     // The request itself is passed on: a copy with a rewritten URL would not be what the client sent.
     .all("*", mount(routes.fetch, { replaceRequest: false }))
     .onError(faultResponse);
-  return async (request, peer) => api.fetch(routable(request), { peer });
+  return async (received, peer, unhurried) => {
+    const request = routable(received);
+    if (unhurried !== undefined) unhurriedBy.set(request, unhurried);
+    return api.fetch(request, { peer });
+  };
+}
+
+/** What has a place in the client's types and in the OpenAPI document: everything, once. */
+function documented(options: SharedOptions) {
+  return router()
+    .use(rootRoutes())
+    .group("/v1", (v1) => v1.use(resources(options)))
+    .use(metricsRoutes(options));
+}
+
+/** What is there below /v1 and, for old clients, without a version. */
+function resources(options: SharedOptions) {
+  return router().use(statusRoutes(options.status, options.metrics)).use(commandRoutes(options));
 }
 
 /**

@@ -10,7 +10,7 @@ import { unauthorized } from "./errors.ts";
 
 export type AuthorizationSources = {
   readonly token: AgentToken;
-  /** standalone, agent_token_required and command_results_token are read from it, at each request. */
+  /** standalone, agent_token_required and the like are read from it, at each request. */
   readonly config: Config;
   readonly log: Logger;
   /** Minor number of the newest version Ironic's API offers; null as long as it is not known. */
@@ -33,8 +33,11 @@ export class Authorization {
       if (!token.matches(given)) throw unauthorized();
       return;
     }
-    // Only a standalone agent takes commands without: nobody has given it a token, or nobody insists on it.
-    if (!config.get("standalone")) throw unauthorized();
+    if (!config.get("standalone")) {
+      if (this.#ironicHasNoTokens()) return;
+      throw unauthorized();
+    }
+    // A standalone agent takes commands without: nobody has given it a token, or nobody insists on it.
     if (!token.held) return;
     if (config.get("agent_token_required")) throw unauthorized();
     log.warning("Accepting a command without the agent token, because this agent is standalone");
@@ -52,6 +55,15 @@ export class Authorization {
       return;
     }
     if (this.#readsCarryToken || this.#readsNeedToken()) throw unauthorized();
+  }
+
+  /** The operator has to opt in: who else is on the network can then command the agent as well. */
+  #ironicHasNoTokens(): boolean {
+    const { token, config, ironicApiMinor } = this.#sources;
+    if (token.held || !config.get("commands_without_token") || config.get("agent_token_required"))
+      return false;
+    const minor = ironicApiMinor();
+    return minor !== null && minor < API_MINOR.agentToken;
   }
 
   #readsNeedToken(): boolean {

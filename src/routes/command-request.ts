@@ -16,9 +16,9 @@ export const MAX_COMMAND_BODY = 512 * 1024 * 1024;
  */
 const MAX_DEPTH = 500;
 
-const CommandRequest = Type.Object({
-  name: Type.String(),
-  params: Type.Unsafe<JsonObject>(Type.Object({})),
+export const CommandRequest = Type.Object({
+  name: Type.String({ description: "<extension>.<command>" }),
+  params: Type.Unsafe<JsonObject>(Type.Object({}, { description: "See the command." })),
 });
 export type CommandRequest = Static<typeof CommandRequest>;
 

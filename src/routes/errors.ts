@@ -2,8 +2,14 @@
 // and take any that contains "agent is busy" for a 409.
 // Source: control-plane specification 3.3; the texts of HTTP-level errors are werkzeug's.
 
+import { Type } from "@sinclair/typebox";
 import { errorText, RestError } from "../errors.ts";
 import { jsonResponse } from "./responses.ts";
+
+export const Fault = Type.Object({
+  faultcode: Type.Union([Type.Literal("Client"), Type.Literal("Server")]),
+  faultstring: Type.String(),
+});
 
 /** An error of HTTP itself, not of a command. */
 export class HttpFault extends Error {

@@ -3,7 +3,8 @@
 import { type Static, Type } from "@sinclair/typebox";
 import { origin } from "./request-url.ts";
 import { jsonResponse } from "./responses.ts";
-import { addSlash, READ_ONLY, refuse, router } from "./routing.ts";
+import { router } from "./routing.ts";
+import { typed } from "./typed.ts";
 
 const Link = Type.Object({ href: Type.String(), rel: Type.String(), type: Type.Optional(Type.String()) });
 const Version = Type.Object({ id: Type.Literal("v1"), links: Type.Array(Link) });
@@ -23,12 +24,14 @@ export const VersionDocument = Type.Object({
 
 export function rootRoutes() {
   return router()
-    .get("/", ({ request }) => jsonResponse(rootDocument(origin(request))))
-    .all("/", refuse(READ_ONLY))
-    .get("/v1/", ({ request }) => jsonResponse(versionDocument(origin(request))))
-    .all("/v1/", refuse(READ_ONLY))
-    .get("/v1", addSlash)
-    .all("/v1", refuse(READ_ONLY));
+    .get("/", ({ request }) => jsonResponse(rootDocument(origin(request))), {
+      response: { 200: typed(RootDocument) },
+      detail: { summary: "The versions of the API.", description: "Needs no token." },
+    })
+    .get("/v1/", ({ request }) => jsonResponse(versionDocument(origin(request))), {
+      response: { 200: typed(VersionDocument) },
+      detail: { summary: "The resources of version 1.", description: "Needs no token." },
+    });
 }
 
 /** `host` is scheme and host as the client sent them. */

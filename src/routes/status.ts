@@ -1,19 +1,21 @@
 // GET /v1/status: who is there and since when. Open to everybody, as monitoring needs it.
 
 import { type Static, Type } from "@sinclair/typebox";
+import type { Metrics } from "../metrics/metrics.ts";
 import { jsonResponse } from "./responses.ts";
-import { PREFIXES, READ_ONLY, refuse, router } from "./routing.ts";
+import { router } from "./routing.ts";
+import { typed } from "./typed.ts";
 
 export const Status = Type.Object({
-  /** Seconds since 1970. */
-  started_at: Type.Number(),
+  started_at: Type.Number({ description: "Seconds since 1970." }),
   version: Type.String(),
 });
 export type Status = Static<typeof Status>;
 
-export function statusRoutes(status: Status) {
-  const routes = router();
-  for (const prefix of PREFIXES)
-    routes.get(`${prefix}/status`, () => jsonResponse(status)).all(`${prefix}/status`, refuse(READ_ONLY));
-  return routes;
+export function statusRoutes(status: Status, metrics: Metrics) {
+  const timer = metrics.timer("ironic_python_agent.api.app.get_status");
+  return router().get("/status", () => timer.time(() => jsonResponse(status)), {
+    response: { 200: typed(Status) },
+    detail: { summary: "Who is there and since when.", description: "Needs no token." },
+  });
 }

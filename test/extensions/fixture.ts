@@ -11,6 +11,7 @@ import type { Services } from "../../src/extensions/services.ts";
 import type { HardwareManager } from "../../src/hardware/manager.ts";
 import { HardwareManagers } from "../../src/hardware/managers.ts";
 import type { JsonObject } from "../../src/json.ts";
+import { MetricsRecorder } from "../../src/metrics/recorder.ts";
 import type { ReportProgress } from "../../src/progress.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import type { Step } from "../../src/steps/step.ts";
@@ -21,11 +22,14 @@ import { type RecordedSystem, type Recording, recordedSystem } from "../support/
 const RAMDISK = { "/proc/self/mountinfo": "20 1 0:1 / / rw - rootfs rootfs rw\n" };
 
 export type Fixture = {
+  readonly metrics: MetricsRecorder;
   readonly system: RecordedSystem;
   readonly services: Services;
   readonly registry: CommandRegistry;
   /** What poll.set_node_info handed on. */
   readonly applied: JsonObject[];
+  /** What commands did to the agent itself. */
+  readonly lifecycle: ("end" | "lock down")[];
   readonly gate: Gate;
 };
 
@@ -68,7 +72,10 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
   const managers = new HardwareManagers({ system, config, deployment, factories: [() => manager] });
   await managers.load();
   const applied: JsonObject[] = [];
+  const lifecycle: Fixture["lifecycle"] = [];
+  const metrics = new MetricsRecorder(system.clock, system.log);
   const services: Services = {
+    metrics,
     system,
     config,
     managers,
@@ -76,13 +83,19 @@ export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
     applyLookup: async (answer) => {
       applied.push(answer);
     },
+    lifecycle: {
+      end: () => void lifecycle.push("end"),
+      lockDown: () => void lifecycle.push("lock down"),
+    },
   };
   const { gate, extension } = testExtension();
   return {
+    metrics,
     system,
     services,
     registry: new CommandRegistry([...EXTENSIONS, extension], services),
     applied,
+    lifecycle,
     gate,
   };
 }

@@ -125,6 +125,13 @@ export class IronicClient {
     return history;
   }
 
+  /** Sends a heartbeat that Ironic has to refuse; returns the words in which it does. */
+  async refusedHeartbeat(uuid: string, fields: JsonObject): Promise<string> {
+    const { ok, status, text } = await this.#send("POST", `/v1/heartbeat/${uuid}`, fields);
+    if (ok) throw new Error(`Ironic took a heartbeat that it had to refuse: ${status}`);
+    return faultOf(text);
+  }
+
   /** One request; one that finds the node locked by the conductor is made again for a while. */
   async #request(method: string, path: string, body?: Json): Promise<Json> {
     for (let attempt = 1; ; attempt++) {

@@ -3,6 +3,8 @@
 
 import { run } from "../rig/programs.ts";
 
+const LONGEST_TEXT = 256;
+
 /** What blkid finds at an offset: the type of a file system, a volume group, an array's member; null for nothing. */
 export async function contentAt(file: string, offset: number): Promise<string | null> {
   // blkid ends with 2 when it finds nothing, but also when there is no such file.
@@ -10,6 +12,14 @@ export async function contentAt(file: string, offset: number): Promise<string | 
     '[ -r "$1" ] || exit 1; blkid --probe --offset "$2" --output value --match-tag TYPE "$1" || [ $? = 2 ]';
   const { stdout } = await run(["sh", "-c", script, "sh", file, String(offset)]);
   return stdout.trim() === "" ? null : stdout.trim();
+}
+
+/** The line of text at an offset; what is empty reads as "". */
+export async function textAt(file: string, offset: number): Promise<string> {
+  const bytes = await Bun.file(file)
+    .slice(offset, offset + LONGEST_TEXT)
+    .text();
+  return bytes.split(/[\n\0]/)[0] ?? "";
 }
 
 /** Every signature that wipefs knows on the disk itself, partition tables included. */

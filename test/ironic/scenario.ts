@@ -1,7 +1,7 @@
 // The language of the scenarios. A scenario enrols machines, runs operations of Ironic on them and asserts on what Ironic,
 // the disk and the console say; everything it does not say has a default.
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import type { JsonObject } from "../../src/json.ts";
 import { Phases, type Screen } from "../demo/phases.ts";
@@ -139,6 +139,13 @@ export class Stage implements AsyncDisposable {
         if (!signal.aborted) await ironic.restart();
       },
     };
+  }
+
+  /** Writes a file beside the machines and returns its path. */
+  async file(name: string, content: string): Promise<string> {
+    const path = join(this.directory, name);
+    await writeFile(path, content);
+    return path;
   }
 
   /** ironic-inspector beside Ironic, until the end of the block. */

@@ -96,22 +96,21 @@ export class StageNode {
   }
 
   /**
-   * Names of the files in the last archive of the ramdisk's logs that Ironic has fetched from this node's agent; `label`
-   * is "cleaning" for those of a cleaning.
+   * Archives of the ramdisk's logs that Ironic has fetched from this node's agent, oldest first; `label` is "cleaning" for
+   * those of a cleaning.
    */
-  async logsFetched(label?: "cleaning"): Promise<string[]> {
+  async logArchives(label?: "cleaning"): Promise<string[]> {
     const directory = this.#stage.site.ironic.paths.ramdiskLogs;
     const prefix = [this.managed.uuid, this.managed.name, ...(label === undefined ? [] : [label])].join("_");
-    const archives = (await readdir(directory))
-      .filter((name) => new RegExp(`^${prefix}_\\d`).test(name))
-      .sort();
-    const last = archives.at(-1);
-    check(
-      last !== undefined,
-      `Ironic has fetched logs called ${prefix}_…`,
-      (await readdir(directory)).join(", "),
-    );
-    const { stdout } = await run(["tar", "--list", "--gzip", "--file", join(directory, last)]);
+    const names = (await readdir(directory)).filter((name) => new RegExp(`^${prefix}_\\d`).test(name));
+    return names.sort().map((name) => join(directory, name));
+  }
+
+  /** Names of the files in the last of them. */
+  async logsFetched(label?: "cleaning"): Promise<string[]> {
+    const last = (await this.logArchives(label)).at(-1);
+    check(last !== undefined, "Ironic has fetched the ramdisk's logs", "no archive");
+    const { stdout } = await run(["tar", "--list", "--gzip", "--file", last]);
     return stdout.split("\n").filter((name) => name !== "");
   }
 

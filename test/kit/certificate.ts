@@ -4,8 +4,10 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-/** A new P-256 certificate for one IP address; PEM texts. */
-export async function testCertificate(address: string): Promise<{ cert: string; key: string }> {
+/** A new P-256 certificate for these IP addresses; PEM texts. */
+export async function testCertificate(
+  ...addresses: readonly string[]
+): Promise<{ cert: string; key: string }> {
   const directory = await mkdtemp(join(tmpdir(), "certificate-"));
   try {
     const [key, cert] = [join(directory, "key.pem"), join(directory, "cert.pem")];
@@ -13,7 +15,7 @@ export async function testCertificate(address: string): Promise<{ cert: string; 
       [
         ...["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
         ...["-keyout", key, "-out", cert, "-days", "2", "-subj", "/CN=test"],
-        ...["-addext", `subjectAltName=critical,IP:${address}`],
+        ...["-addext", `subjectAltName=critical,${addresses.map((address) => `IP:${address}`).join(",")}`],
       ],
       { stdout: "ignore", stderr: "pipe" },
     );

@@ -2,9 +2,10 @@
 // once and started as often as wanted (the ramdisk first, its disk afterwards); what is on its disks and in its UEFI
 // variables stays in between. Each start is a process of its own, which dies with ours.
 
+import { readFileSync } from "node:fs";
 import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { ConsoleReader, consoleTail } from "./console.ts";
+import { ConsoleReader, consoleTail, plainText } from "./console.ts";
 import { logIn } from "./login.ts";
 import { lastLines, type RunningProgram, start } from "./programs.ts";
 import {
@@ -127,6 +128,11 @@ export class Machine implements AsyncDisposable {
       if (ended) throw this.#error(`went off before it did: print ${pattern}`);
       return undefined;
     });
+  }
+
+  /** Everything on this boot's console so far. */
+  consoleText(): string {
+    return plainText(readFileSync(this.consoleLog, "utf8"));
   }
 
   /** The last lines of this boot's console, control sequences removed. */

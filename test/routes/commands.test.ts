@@ -160,7 +160,7 @@ describe("answers to commands", () => {
       "Invalid command parameters: 'step' is missing; 'node' is missing; 'ports' is missing",
     ],
     ["poll.set_node_info", 400, "Invalid command parameters: 'node_info' is missing"],
-    ["rescue.finalize_rescue", 404, "Not found: Extension with id rescue not found."],
+    ["nosuch.command", 404, "Not found: Extension with id nosuch not found."],
   ])("%p: %d %s, and nothing in the list", async (name, code, text) => {
     const { post, registry } = await apiFixture();
     expect(fault(await post(name, {}))).toEqual({ code, text });

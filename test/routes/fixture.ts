@@ -45,6 +45,8 @@ export async function apiFixture(options: FixtureOptions & { token?: string } = 
     system,
     status,
     commands: made.registry,
+    metrics: made.metrics,
+    config: services.config,
     authorization,
     onConductorRequest: () => {
       complete.conductorRequests++;

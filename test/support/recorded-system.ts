@@ -7,13 +7,17 @@ import type { Clock } from "../../src/system/clock.ts";
 import { FileError, type FileKind, type Files } from "../../src/system/files.ts";
 import { type HttpClient, HttpError } from "../../src/system/http-client.ts";
 import { createLogger, type LogRecord } from "../../src/system/log.ts";
+import { LogTap } from "../../src/system/log-tap.ts";
+import type { NetworkAddress } from "../../src/system/network-addresses.ts";
 import {
   ProgramFailedError,
   ProgramMissingError,
   type ProgramResult,
   type RunOptions,
 } from "../../src/system/programs.ts";
+import { type CaptureFrames, FrameCaptureError } from "../../src/system/raw-socket.ts";
 import type { System } from "../../src/system/system.ts";
+import type { OpenUdp } from "../../src/system/udp.ts";
 
 /** What a recorded program does: its output, or a function of the call. */
 export type RecordedProgram =
@@ -39,6 +43,15 @@ export type Recording = {
   readonly architecture?: string;
   readonly environment?: Readonly<Record<string, string>>;
   readonly http?: HttpClient;
+  /**
+   * Frames by interface; an Error for an interface that fails while it is listened on, null for one that stays silent. Listening
+   * to others fails at once.
+   */
+  readonly frames?: Readonly<Record<string, Uint8Array | Error | null>>;
+  /** Link modes by interface; a driver of the others does not tell. */
+  readonly linkModes?: Readonly<Record<string, readonly number[]>>;
+  readonly openUdp?: OpenUdp;
+  readonly networkAddresses?: readonly NetworkAddress[];
   /** Addresses by host name; literal addresses resolve to themselves. */
   readonly hosts?: Readonly<Record<string, readonly string[]>>;
 };
@@ -49,6 +62,8 @@ export type RecordedSystem = System & {
   readonly records: readonly LogRecord[];
   /** Every sleep, seconds, in order. */
   readonly sleeps: readonly number[];
+  /** Every call of setLogDebug. */
+  readonly debugSwitches: readonly boolean[];
   /** The files as they are now (writes included). */
   readonly fileMap: ReadonlyMap<string, RecordedFile>;
 };
@@ -56,13 +71,19 @@ export type RecordedSystem = System & {
 export function recordedSystem(recording: Recording = {}): RecordedSystem {
   const calls: (readonly string[])[] = [];
   const records: LogRecord[] = [];
+  const debugSwitches: boolean[] = [];
   const clock = new RecordedClock();
+  const tap = new LogTap();
   const fileMap = new Map(Object.entries(recording.files ?? {}));
   return {
     run: async (argv, options = {}) => {
       options.signal?.throwIfAborted();
       calls.push(argv);
       return answer(recording.programs ?? {}, argv, options);
+    },
+    findProgram: (program) => (recording.programs?.[program] === undefined ? null : `/usr/bin/${program}`),
+    startCompanion: () => {
+      throw new Error("no second process can be started: none is recorded");
     },
     files: recordedFiles(fileMap),
     blockDevices: {
@@ -83,15 +104,55 @@ export function recordedSystem(recording: Recording = {}): RecordedSystem {
       if (addresses === null) throw new Error(`cannot resolve the host name ${host}: not recorded`);
       return [...addresses];
     },
+    openUdp:
+      recording.openUdp ??
+      (async () => {
+        throw new Error("cannot open UDP: no network is recorded");
+      }),
+    networkAddresses: () => [...(recording.networkAddresses ?? [])],
+    captureFrames: recordedCapture(recording.frames ?? {}, clock),
+    supportedLinkModes: (name) => recording.linkModes?.[name] ?? null,
     clock,
-    log: createLogger("recorded", "DEBUG", (record) => records.push(record)),
+    log: createLogger(
+      "recorded",
+      "DEBUG",
+      tap.around((record) => records.push(record)),
+    ),
+    setLogDebug: (debug) => debugSwitches.push(debug),
+    tapLog: tap.during,
     hostname: recording.hostname ?? "recorded",
     architecture: recording.architecture ?? "x64",
     environment: recording.environment ?? {},
     calls,
     records,
     sleeps: clock.sleeps,
+    debugSwitches,
     fileMap,
+  };
+}
+
+/** What is recorded comes at once, all together; then silence lasts as long as somebody waits. */
+function recordedCapture(frames: NonNullable<Recording["frames"]>, clock: Clock): CaptureFrames {
+  return (names) => {
+    const unknown = names.find((name) => frames[name] === undefined);
+    if (unknown !== undefined)
+      throw new FrameCaptureError(`finding the network interface ${unknown}: not recorded`);
+    let waiting = [...names];
+    return {
+      get waiting() {
+        return waiting;
+      },
+      next: async (seconds, signal) => {
+        const ready = waiting.filter((name) => frames[name] !== null);
+        waiting = waiting.filter((name) => !ready.includes(name));
+        if (ready.length === 0) await clock.sleep(seconds, signal);
+        return ready.map((name) => {
+          const given = frames[name] ?? new Uint8Array();
+          return given instanceof Error ? { name, error: given.message } : { name, frame: given };
+        });
+      },
+      [Symbol.dispose]: () => {},
+    };
   };
 }
 
@@ -208,6 +269,12 @@ function recordedFiles(map: Map<string, RecordedFile>): Files {
     write: async (path, content) => {
       map.set(resolve(path), content);
     },
+    place: async (path, chunks) => {
+      const parts: Uint8Array[] = [];
+      for await (const chunk of chunks) parts.push(chunk);
+      map.set(resolve(path), Buffer.concat(parts));
+    },
+    changeMode: async () => {},
     writeInPlace: async (path, content) => {
       if (!map.has(resolve(path))) throw new FileError("writing", path, "ENOENT");
       map.set(resolve(path), content);
@@ -259,7 +326,16 @@ function recordedFiles(map: Map<string, RecordedFile>): Files {
       throw unsupported("creating", path);
     },
     open: async (path) => {
-      throw unsupported("opening", path);
+      const bytes = bytesOf(path, Number.MAX_SAFE_INTEGER);
+      return {
+        size: bytes.length,
+        read: async (buffer, offset) => {
+          const part = bytes.subarray(offset, offset + buffer.length);
+          buffer.set(part);
+          return part.length;
+        },
+        [Symbol.asyncDispose]: async () => {},
+      };
     },
   };
 }

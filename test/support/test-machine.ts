@@ -14,6 +14,7 @@ import { type Clock, realClock } from "../../src/system/clock.ts";
 import { realHttpClient } from "../../src/system/http-client.ts";
 import { realHttpListener } from "../../src/system/http-server.ts";
 import { realResolveHost } from "../../src/system/resolver.ts";
+import { realOpenUdp } from "../../src/system/udp.ts";
 import { type RecordedSystem, type Recording, recordedSystem } from "./recorded-system.ts";
 
 /** Real time, `factor` times as fast. */
@@ -35,6 +36,7 @@ export function testMachine(options: { readonly hurry?: number } & Recording = {
     http: realHttpClient,
     listen: realHttpListener,
     resolveHost: realResolveHost,
+    openUdp: realOpenUdp,
     clock: hurriedClock(options.hurry ?? 1),
   };
 }

@@ -1,12 +1,18 @@
 // Every scenario, in the order in which a full run plays them.
 
 import type { Scenario } from "../scenario.ts";
+import { manualCertificate, tokenRefused } from "./agent-api.ts";
 import { cleanLeftovers } from "./clean.ts";
 import { deployments } from "./deploy.ts";
 import { imageServerDies, noRootDevice, wrongChecksum } from "./failures.ts";
+import { fastTrack } from "./fast-track.ts";
+import { inspection } from "./inspection.ts";
 import { deployAgain, tlsRequired, twoAtOnce } from "./lifecycle.ts";
+import { ramdiskLogs } from "./logs.ts";
 import { partitionImages } from "./partition-image.ts";
-import { agentRestarted, conductorRestarted } from "./restarts.ts";
+import { pluginSteps, versionMismatch } from "./plugins.ts";
+import { rescue } from "./rescue.ts";
+import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   cleanLeftovers,
@@ -20,4 +26,14 @@ export const SCENARIOS: readonly Scenario[] = [
   agentRestarted,
   conductorRestarted,
   twoAtOnce,
+  inspection,
+  ramdiskLogs,
+  fastTrack,
+  rescue,
+  pluginSteps,
+  versionMismatch,
+  tokenRefused,
+  manualCertificate,
+  ironicDown,
+  agentByHand,
 ];

@@ -7,6 +7,7 @@ import { signaturesOn } from "../disk-content.ts";
 import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 ** 2;
+const REFUSAL_TIMEOUT_MS = 60_000;
 const WRONG_SHA256 = "0".repeat(64);
 
 export const wrongChecksum: Scenario = {
@@ -22,6 +23,9 @@ export const wrongChecksum: Scenario = {
       new RegExp(WRONG_SHA256),
       new RegExp(sha256),
     );
+    // Ironic has forgotten its token; the agent stays where it is, for an operator to look at.
+    const { machine } = node.managed;
+    await machine.waitForConsole(/Invalid or missing agent token/, { timeout: REFUSAL_TIMEOUT_MS });
     await node.deploy();
   },
 };

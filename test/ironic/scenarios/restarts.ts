@@ -1,5 +1,6 @@
 // Processes that go away in the middle of the work.
 
+import { check } from "../check.ts";
 import type { Scenario } from "../scenario.ts";
 
 const SHELL_TIMEOUT_MS = 20_000;
@@ -15,6 +16,50 @@ export const conductorRestarted: Scenario = {
       () => node.deploy(),
       () => stage.site.ironic.restart(),
     );
+  },
+};
+
+const OUTAGE_MS = 60_000;
+const CONSOLE_TIMEOUT_MS = 120_000;
+
+export const ironicDown: Scenario = {
+  name: "ironic-down",
+  about: "Ironic is down for a minute when the agent comes up: it goes on looking the node up, then deploys",
+  async run(stage) {
+    const { ironic } = stage.site;
+    const node = await stage.enrol();
+    await node.provide();
+    const outage = async () => {
+      await node.reaches("wait call-back");
+      await ironic.stop();
+      const { machine } = node.managed;
+      await machine.waitForConsole(/rig: .*starting the agent/, { timeout: CONSOLE_TIMEOUT_MS });
+      await Bun.sleep(OUTAGE_MS);
+      await ironic.launch();
+      const ended = machine.consoleText().match(/rig: the agent ended/g) ?? [];
+      check(ended.length === 0, "the agent that came up first still runs", `${ended.length} have ended`);
+    };
+    await node.when("agent starts", () => node.deploy(), outage);
+  },
+};
+
+export const agentByHand: Scenario = {
+  name: "agent-by-hand",
+  about: "the agent is started by hand with --debug in the ramdisk's shell, as the manual says, and deploys",
+  async run(stage) {
+    // Without it Ironic would ask for debugging itself, by a kernel parameter.
+    await using _ironic = await stage.configured({ DEFAULT: { debug: false } });
+    const node = await stage.enrol({ kernelParameters: "rig.agent=by-hand" });
+    await node.provide();
+    const startIt = async () => {
+      const { machine } = node.managed;
+      await machine.waitForConsole(/rig: .*left to you/, { timeout: CONSOLE_TIMEOUT_MS });
+      await node.shell(
+        "ironic-python-agent --debug --config-dir /etc/ironic-python-agent.d >/dev/console 2>&1 &",
+      );
+      await machine.waitForConsole(/ DEBUG ironic_agent/, { timeout: CONSOLE_TIMEOUT_MS });
+    };
+    await node.when("agent starts", () => node.deploy(), startIt);
   },
 };
 

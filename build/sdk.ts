@@ -1,0 +1,73 @@
+// Makes dist/sdk: the types of "ironic-agent" for those who write plug-in hardware managers, as a package that their editor and
+// compiler understand. It holds no code; the agent's executable answers the import.
+
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { AGENT_VERSION } from "../src/version.ts";
+import { bundleDeclarations } from "./declarations.ts";
+
+const DIRECTORY = "dist/sdk";
+
+export async function buildSdk(): Promise<void> {
+  const types = await declareSdk();
+  await mkdir(DIRECTORY, { recursive: true });
+  const description = {
+    name: "ironic-agent",
+    version: AGENT_VERSION,
+    description: "Types for plug-in hardware managers of ironic-agent",
+    license: "Apache-2.0",
+    type: "module",
+    types: "./index.d.ts",
+    // Read by a compiler only: the agent answers the import itself.
+    exports: { ".": { types: "./index.d.ts" } },
+  };
+  await writeFile(join(DIRECTORY, "package.json"), `${JSON.stringify(description, null, 2)}\n`);
+  await writeFile(join(DIRECTORY, "index.d.ts"), types);
+  await writeFile(join(DIRECTORY, "README.md"), README);
+  console.log(`${DIRECTORY}  types of "ironic-agent" ${AGENT_VERSION}`);
+}
+
+async function declareSdk(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), "sdk-"));
+  try {
+    const config = {
+      extends: join(process.cwd(), "tsconfig.json"),
+      compilerOptions: {
+        noEmit: false,
+        declaration: true,
+        emitDeclarationOnly: true,
+        rootDir: join(process.cwd(), "src"),
+        outDir: directory,
+        typeRoots: [join(process.cwd(), "node_modules/@types"), join(process.cwd(), "node_modules")],
+      },
+      include: [],
+      files: [join(process.cwd(), "src/sdk.ts")],
+    };
+    const project = join(directory, "tsconfig.json");
+    await writeFile(project, JSON.stringify(config));
+    const compiler = Bun.spawn(["node_modules/.bin/tsc", "--project", project], { stdout: "inherit" });
+    if ((await compiler.exited) !== 0) throw new Error("the types of src/sdk.ts could not be made");
+    const paths = await Array.fromAsync(new Bun.Glob("**/*.d.ts").scan(directory));
+    const files = new Map(
+      await Promise.all(
+        paths.map(async (path) => [path, await readFile(join(directory, path), "utf8")] as const),
+      ),
+    );
+    return `// Types of "ironic-agent" ${AGENT_VERSION}, for plug-in hardware managers.\n\n${bundleDeclarations(files, "sdk.d.ts")}`;
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+const README = `# ironic-agent: types for plug-in hardware managers
+
+This package holds types only. A plug-in is one TypeScript or JavaScript file in
+\`/etc/ironic-python-agent.d/hardware-managers/\` of the ramdisk; the agent's executable answers its
+\`import … from "ironic-agent"\` itself, so nothing of this package goes into the ramdisk.
+
+    npm install --save-dev ./sdk typescript
+    npx tsc --noEmit --strict --target esnext --module preserve --lib esnext,dom my-manager.ts
+
+How to write a plug-in, with examples: docs/hardware-managers.md of ironic-agent.
+`;
