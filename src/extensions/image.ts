@@ -28,10 +28,11 @@ export const image = defineExtension("image", {
           installDevice: (options) => managers.dispatch("getOsInstallDevice", options),
         },
         {
-          rootUuid: params.root_uuid,
-          efiSystemPartUuid: params.efi_system_part_uuid ?? null,
-          prepBootPartUuid: params.prep_boot_part_uuid ?? null,
-          targetBootMode: params.target_boot_mode ?? "bios",
+          // Empty says the same as null.
+          rootUuid: params.root_uuid || null,
+          efiSystemPartUuid: params.efi_system_part_uuid || null,
+          prepBootPartUuid: params.prep_boot_part_uuid || null,
+          targetBootMode: params.target_boot_mode || "bios",
           ignoreBootloaderFailure: params.ignore_bootloader_failure ?? null,
         },
       );

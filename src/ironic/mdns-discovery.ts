@@ -53,7 +53,7 @@ async function discover(
   if (found === null)
     throw new ServiceLookupFailure(
       service,
-      `nobody answered ${search.attempts} times. Is [mdns] enabled on the server, and is it on a network of this machine?`,
+      `nobody answered (attempts: ${search.attempts}). Is [mdns] enabled on the server, and is it on a network of this machine?`,
     );
   const url = `${serviceUrl(service, found, await chooseAddress(system, service, found, signal))}${path}`;
   system.log.info(`Found the service ${service} at ${url}`);

@@ -57,7 +57,8 @@ export class CommandEvents {
     // 204 is what stops a browser from asking again.
     if (last === END) return new Response(null, { status: 204 });
     if (this.#readers >= MOST_READERS) throw tooManyReaders();
-    return new Response(this.#stream(events, gone), {
+    // The router would read an answer to HEAD to its end.
+    return new Response(request.method === "HEAD" ? null : this.#stream(events, gone), {
       headers: {
         "Content-Type": "text/event-stream",
         "Cache-Control": "no-cache",
@@ -100,7 +101,7 @@ export class CommandEvents {
       gone.abort();
       await iterator.return?.();
     };
-    // Nothing begins before somebody reads: the answer to HEAD is made of this one, too.
+    // A queue of its own would only take away from what the feed's bounded one can see.
     return new ReadableStream({ pull, cancel }, { highWaterMark: 0 });
   }
 

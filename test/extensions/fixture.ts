@@ -16,6 +16,7 @@ import type { ReportProgress } from "../../src/progress.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import type { Step } from "../../src/steps/step.ts";
 import type { Clock } from "../../src/system/clock.ts";
+import type { System } from "../../src/system/system.ts";
 import { type RecordedSystem, type Recording, recordedSystem } from "../support/recorded-system.ts";
 
 /** The machine runs from memory, as a ramdisk does: outside of one it would not let itself be powered off. */
@@ -50,6 +51,8 @@ export type FixtureOptions = {
   readonly config?: Partial<OptionValues>;
   readonly recording?: Recording;
   readonly clock?: Clock;
+  /** Parts of the machine that are not recorded. */
+  readonly system?: Partial<System>;
   readonly steps?: readonly Step[];
   readonly manager?: Partial<HardwareManager>;
 };
@@ -57,7 +60,7 @@ export type FixtureOptions = {
 export async function fixture(options: FixtureOptions = {}): Promise<Fixture> {
   const { recording = {} } = options;
   const recorded = recordedSystem({ ...recording, files: { ...RAMDISK, ...recording.files } });
-  const system = { ...recorded, clock: options.clock ?? recorded.clock };
+  const system = { ...recorded, ...options.system, clock: options.clock ?? recorded.clock };
   const config = Config.of({ standalone: true, ...options.config });
   const deployment = new Deployment();
   const manager: HardwareManager = {

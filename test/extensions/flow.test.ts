@@ -3,6 +3,7 @@ import type { Json } from "../../src/json.ts";
 import { rejection } from "../support/rejection.ts";
 import { fixture, step } from "./fixture.ts";
 
+// control-plane 11.46
 describe("flow.start_flow", () => {
   test("runs its commands in order and lists none of them", async () => {
     const { registry, system } = await fixture();

@@ -105,8 +105,38 @@ const CLASSES: readonly [errors.RestError, string, number, string, string?][] = 
   [new errors.ServicingError("d"), "ServicingError", 500, "Service step failed"],
   [new errors.ClockSyncError("d"), "ClockSyncError", 500, "Error syncing system clock"],
   [new errors.InvalidImage("d"), "InvalidImage", 500, "The provided image is not valid for use"],
+  [new errors.BlockDeviceEraseError("d"), "BlockDeviceEraseError", 500, "Error erasing block device"],
+  [new errors.SoftwareRAIDError("d"), "SoftwareRAIDError", 500, "Software RAID caused unknown error"],
+  [
+    new errors.HardwareManagerConfigurationError("d"),
+    "HardwareManagerConfigurationError",
+    500,
+    "Hardware manager configuration error",
+  ],
+  [
+    new errors.ImageDownloadFatalError("i", "404"),
+    "ImageDownloadFatalError",
+    500,
+    "Error downloading image",
+    "Download of image i failed: 404",
+  ],
+  [
+    new errors.ImageDownloadOutOfSpaceError("i", "too large"),
+    "ImageDownloadOutofSpaceError",
+    500,
+    "Error downloading image",
+    "Download of image i failed: too large",
+  ],
+  [
+    new errors.FileSystemNotSupported("zfs"),
+    "FileSystemNotSupported",
+    500,
+    "Failed to create a file system. File system zfs is not supported.",
+    "Failed to create a file system. File system zfs is not supported.",
+  ],
 ];
 
+// control-plane 11.41
 describe("failures on the wire", () => {
   // Not as a table of tests: the runner takes an Error in a row for a failure.
   for (const [error, type, code, message, details = "d"] of CLASSES)

@@ -26,6 +26,7 @@ describe("poll", () => {
     expect(applied).toEqual([node_info]);
   });
 
+  // control-plane 11.45
   test("set_node_info is refused unless standalone, and not recorded", async () => {
     const { registry, applied } = await fixture({ config: { standalone: false } });
     expect(await rejection(registry.execute("poll.set_node_info", { node_info: {} }))).toMatchObject({

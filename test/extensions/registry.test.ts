@@ -10,6 +10,7 @@ import { ManualClock } from "../support/manual-clock.ts";
 import { rejection, thrower } from "../support/rejection.ts";
 import { fixture } from "./fixture.ts";
 
+// control-plane 11.27, contract 10.23
 describe("which commands there are", () => {
   test.each([
     ["nodot", InvalidCommandError, "Command name must be of the form <extension>.<name>"],
@@ -29,6 +30,7 @@ describe("which commands there are", () => {
     expect(registry.results()).toEqual([]);
   });
 
+  // control-plane 11.38, contract 10.31
   test("a missing parameter is refused before anything starts, an unknown one ignored with a warning", async () => {
     const { registry, system } = await fixture();
     expect(await rejection(registry.execute("test.echo", {}))).toBeInstanceOf(InvalidCommandParamsError);
@@ -42,6 +44,7 @@ describe("which commands there are", () => {
 });
 
 describe("the life of a command", () => {
+  // control-plane 11.29 and 11.34, contract 10.28
   test("a synchronous one ends before it is answered", async () => {
     const { registry } = await fixture();
     const result = await registry.execute("test.echo_sync", { value: { a: [1] } });
@@ -56,6 +59,7 @@ describe("the life of a command", () => {
     expect(registry.get(result.id)).toEqual(result);
   });
 
+  // control-plane 11.29, contract 10.30: who lost the answer finds the command in the list
   test("an asynchronous one is listed as RUNNING at once, and ends in the background", async () => {
     const { registry, gate } = await fixture();
     const started = await registry.execute("test.hold", {});
@@ -81,6 +85,7 @@ describe("the life of a command", () => {
     await registry.wait(started.id);
   });
 
+  // control-plane 11.39
   test("text is wrapped, with the command's name if it is asynchronous; nothing is null", async () => {
     const { registry } = await fixture();
     expect((await registry.execute("test.echo_sync", { value: "text" })).command_result).toEqual({
@@ -92,6 +97,7 @@ describe("the life of a command", () => {
     expect((await registry.execute("test.echo_sync", { value: null })).command_result).toBeNull();
   });
 
+  // control-plane 11.35 and 11.36, contract 10.27
   test.each(["test.broken", "test.broken_sync"])("%s: an error nobody foresaw", async (name) => {
     const { registry } = await fixture();
     const { id } = await registry.execute(name, {});
@@ -122,12 +128,14 @@ describe("the life of a command", () => {
     expect(JSON.parse(JSON.stringify(registry.results()))).toHaveLength(2);
   });
 
+  // control-plane 11.34, contract 10.21
   test("results are listed in the order of acceptance", async () => {
     const { registry } = await fixture();
     for (const value of [1, 2, 3]) await registry.execute("test.echo_sync", { value });
     expect(registry.results().map((result) => result.command_result)).toEqual([1, 2, 3]);
   });
 
+  // control-plane 11.28
   test("an unknown id", async () => {
     const { registry } = await fixture();
     expect(() => registry.get("x")).toThrow("Command Result with id x not found.");
@@ -136,6 +144,7 @@ describe("the life of a command", () => {
 });
 
 describe("one command at a time", () => {
+  // control-plane 11.32, contract 10.24 and 10.30: a repeated POST is refused, the first goes on, and the list has one entry
   test("while one runs in the background every other is refused, even one that does not exist", async () => {
     const { registry, gate } = await fixture();
     const first = await registry.execute("test.hold", {});
@@ -151,6 +160,7 @@ describe("one command at a time", () => {
     expect((await registry.execute("test.echo_sync", { value: 1 })).command_status).toBe("SUCCEEDED");
   });
 
+  // control-plane 11.33
   test("what comes during a synchronous command is executed after it, in the order it came", async () => {
     const { registry, gate } = await fixture();
     const first = registry.execute("test.hold_sync", {});
@@ -258,6 +268,7 @@ describe("stopping", () => {
 describe("the log", () => {
   const secrets = ["TOP-SECRET-1", "TOP-SECRET-2", "TOP-SECRET-3"] as const;
 
+  // control-plane 11.20 and 11.48
   test("tells start, end and failure, and no secret at any depth", async () => {
     const { registry, system } = await fixture();
     const value = {

@@ -5,7 +5,8 @@ import { fixture } from "./fixture.ts";
 
 const DIGEST = "d".repeat(64);
 
-describe("standby.prepare_image", () => {
+// control-plane 11.47
+describe.each(["standby.prepare_image", "standby.cache_image"])("%s", (command) => {
   test.each([
     [{}, "'image_info' is missing"],
     [{ image_info: "debian" }, "'image_info' must be an object, not a string"],
@@ -21,7 +22,7 @@ describe("standby.prepare_image", () => {
     ],
   ] as [JsonObject, string][])("%j is refused and not recorded", async (params, details) => {
     const { registry } = await fixture();
-    expect(await rejection(registry.execute("standby.prepare_image", params))).toMatchObject({
+    expect(await rejection(registry.execute(command, params))).toMatchObject({
       type: "InvalidCommandParamsError",
       code: 400,
       details,
@@ -32,8 +33,8 @@ describe("standby.prepare_image", () => {
   test("without a disk to install to it fails, in the background", async () => {
     const { registry } = await fixture();
     const image_info = { id: "i", urls: ["http://images.example/i"], checksum: DIGEST, disk_format: "raw" };
-    const started = await registry.execute("standby.prepare_image", { image_info, configdrive: null });
-    expect(started).toMatchObject({ command_name: "prepare_image", command_status: "RUNNING" });
+    const started = await registry.execute(command, { image_info, configdrive: null });
+    expect(started).toMatchObject({ command_name: command.split(".")[1], command_status: "RUNNING" });
     expect(await registry.wait(started.id)).toMatchObject({
       command_status: "FAILED",
       command_error: {
@@ -54,6 +55,7 @@ describe("standby.get_partition_uuids", () => {
   });
 });
 
+// contract 10.54, deploy 11.87
 describe("standby.sync", () => {
   test("flushes, and has no result", async () => {
     const { registry, system } = await fixture({ recording: { programs: { sync: {} } } });
@@ -75,8 +77,24 @@ describe("standby.sync", () => {
     expect(command_error?.details).toStartWith("Flushing file system buffers failed. Error: ");
     expect(command_error?.details).toContain("I/O error");
   });
+
+  test("asks the hardware managers to write out what the kernel does not know of; one that fails fails it", async () => {
+    const recording = { programs: { sync: {} } };
+    const asked: string[] = [];
+    const fullSync = async () => void asked.push("raid controller");
+    const good = await fixture({ recording, manager: { fullSync } });
+    expect((await good.registry.execute("standby.sync", {})).command_status).toBe("SUCCEEDED");
+    expect(asked).toEqual(["raid controller"]);
+    const broken = { fullSync: () => Promise.reject(new Error("the battery is empty")) };
+    const bad = await fixture({ recording, manager: broken });
+    expect(await bad.registry.execute("standby.sync", {})).toMatchObject({
+      command_status: "FAILED",
+      command_error: { type: "CommandExecutionError", details: "the battery is empty" },
+    });
+  });
 });
 
+// contract 10.53
 describe("standby.power_off and run_image", () => {
   test.each([
     ["standby.power_off", "poweroff"],
@@ -98,6 +116,7 @@ describe("standby.power_off and run_image", () => {
   });
 });
 
+// contract 10.51
 describe("image.install_bootloader", () => {
   test.each([
     [{}, "'root_uuid' is missing"],
@@ -124,6 +143,8 @@ describe("image.install_bootloader", () => {
       prep_boot_part_uuid: null,
       target_boot_mode: "uefi",
     },
+    { root_uuid: "", efi_system_part_uuid: "", prep_boot_part_uuid: "", target_boot_mode: "" },
+    { root_uuid: null, target_boot_mode: null, ignore_bootloader_failure: true },
   ])("%j, as conductors send it, is accepted and listed under its short name", async (params) => {
     const { registry } = await fixture();
     const started = await registry.execute("image.install_bootloader", params);

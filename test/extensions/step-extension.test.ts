@@ -22,6 +22,7 @@ async function execute(
   return { ...made, result: await made.registry.wait(started.id) };
 }
 
+// contract 10.32 and 10.33
 describe("get_*_steps", () => {
   test.each(KINDS)("%s: steps by manager, the versions, and the node is remembered", async (kind) => {
     const asked: Json[] = [];
@@ -54,6 +55,7 @@ describe("get_*_steps", () => {
     expect(services.managers.node.current).toEqual(NODE);
   });
 
+  // control-plane 11.37
   test("a node without instance_info or anything else is fine", async () => {
     const { registry } = await fixture();
     const result = await registry.execute("clean.get_clean_steps", { node: {}, ports: [] });
@@ -63,6 +65,7 @@ describe("get_*_steps", () => {
     });
   });
 
+  // contract 10.42
   test("a later node replaces the one before", async () => {
     const { registry, services } = await fixture();
     const changed = { ...NODE, instance_info: { root_device: { name: "/dev/sdb" } } };
@@ -72,7 +75,9 @@ describe("get_*_steps", () => {
   });
 });
 
+// contract 10.35
 describe("execute_*_step", () => {
+  // control-plane 11.39 and 11.75, contract 10.38
   test.each(KINDS)(
     "%s: the step's arguments win over the command's, and the result echoes the step",
     async (kind) => {
@@ -98,12 +103,14 @@ describe("execute_*_step", () => {
     expect(result.command_result).toEqual({ clean_result: null, clean_step: { step: "x" } });
   });
 
+  // contract 10.36
   test.each([null, { test_hardware_manager: "1.0" }])("version %j runs", async (clean_version) => {
     const options = { steps: [step("x", async () => "ran")] };
     const { result } = await execute("clean", options, { step: { step: "x" }, clean_version });
     expect(result.command_result).toMatchObject({ clean_result: "ran" });
   });
 
+  // control-plane 11.40, contract 10.36
   test.each(KINDS)(
     "%s: another version ends as CLEAN_VERSION_MISMATCH and nothing is executed",
     async (kind) => {
@@ -129,6 +136,7 @@ describe("execute_*_step", () => {
     },
   );
 
+  // contract 10.37
   test.each([
     [{}, 'Malformed clean_step, no "step" key: {}'],
     [
@@ -144,6 +152,7 @@ describe("execute_*_step", () => {
     });
   });
 
+  // contract 10.37
   test("an unknown step fails with its name", async () => {
     const { result } = await execute("deploy", {}, { step: { step: "paint_it_black" } });
     expect(result.command_error).toMatchObject({
@@ -152,6 +161,7 @@ describe("execute_*_step", () => {
     });
   });
 
+  // control-plane 11.76, contract 10.39
   test("errors of the API keep their type, others get that of the kind of step", async () => {
     const failing = (error: unknown) => ({ steps: [step("boom", () => Promise.reject(error))] });
     const command = { step: { step: "boom" } };
@@ -199,6 +209,7 @@ describe("execute_*_step", () => {
     });
   });
 
+  // control-plane 11.48, contract 10.28
   test("neither secrets nor bulk come back in the echo or go to the log", async () => {
     const secret = "c2VjcmV0LWNvbmZpZy1kcml2ZQ==";
     const args = {

@@ -15,7 +15,8 @@ async function sync(server: string | null, programs: Record<string, RecordedProg
 
 describe("setting the clock", () => {
   test("does nothing without a server", async () => {
-    expect(await sync(null, {}, true)).toMatchObject({ calls: [], error: undefined });
+    for (const none of [null, ""])
+      expect(await sync(none, {}, true)).toMatchObject({ calls: [], error: undefined });
   });
 
   test("by chrony, once its daemon has let go of the clock", async () => {
@@ -27,6 +28,18 @@ describe("setting the clock", () => {
     });
     expect(error).toBeUndefined();
     expect(calls).toEqual(["chronyd -h", "chronyc shutdown", "chronyd -q server pool.ntp.org iburst"]);
+  });
+
+  test("by chrony also in a ramdisk without chronyc, which never starts a daemon", async () => {
+    const { calls, error } = await sync("192.0.2.1", { chronyd: {} }, true);
+    expect(error).toBeUndefined();
+    expect(calls.at(-1)).toBe("chronyd -q server 192.0.2.1 iburst");
+  });
+
+  test("by a server with an IPv6 address", async () => {
+    const { calls, error } = await sync("2001:db8::123", { ntpdate: {} }, true);
+    expect(error).toBeUndefined();
+    expect(calls.at(-1)).toBe("ntpdate 2001:db8::123");
   });
 
   test("by ntpdate where there is no chrony", async () => {
@@ -43,8 +56,20 @@ describe("setting the clock", () => {
     expect((await sync("192.0.2.1", {}, true)).error).toBeInstanceOf(ClockSyncError);
   });
 
+  // control-plane 11.95, deploy 11.85
   test("a server that is none is refused and nothing runs", async () => {
-    for (const server of ["x; reboot", "-q", "a b", "a\nb", "$(x)", "x".repeat(300)]) {
+    for (const server of [
+      "x; reboot",
+      "`reboot`",
+      "x|y",
+      "x\u0000y",
+      "\u00e9",
+      "-q",
+      "a b",
+      "a\nb",
+      "$(x)",
+      "x".repeat(300),
+    ]) {
       const { calls, error } = await sync(server, { chronyd: {}, chronyc: {} }, true);
       expect(calls).toEqual([]);
       expect(error).toBeInstanceOf(ClockSyncError);

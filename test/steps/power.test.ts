@@ -3,6 +3,7 @@ import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
 import { ClockSyncError, type RestError, SystemRebootError } from "../../src/errors.ts";
 import { changePower, type PowerCommand } from "../../src/steps/power.ts";
+import { ProgramMissingError } from "../../src/system/programs.ts";
 import { type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
 
 const RAMDISK = {
@@ -51,6 +52,7 @@ async function change(command: PowerCommand, setup: Setup) {
 }
 
 describe("the ordinary way", () => {
+  // control-plane 11.96: also without ntp_server
   test("hardware clock, flush, and the command", async () => {
     for (const command of ["reboot", "poweroff"] as const) {
       const { error, calls, sysrq } = await change(command, { programs: { [command]: {} } });
@@ -60,6 +62,7 @@ describe("the ordinary way", () => {
     }
   });
 
+  // control-plane 11.96, deploy 11.86
   test("a ramdisk without hwclock can be switched off, with a warning", async () => {
     const { error, calls, warnings } = await change("poweroff", {
       programs: { hwclock: { exitCode: 1, stderr: "Cannot access the Hardware Clock" }, poweroff: {} },
@@ -67,8 +70,15 @@ describe("the ordinary way", () => {
     expect(error).toBeNull();
     expect(calls.at(-1)).toBe("poweroff");
     expect(warnings.join()).toContain("Cannot access the Hardware Clock");
+    const missing = () => {
+      throw new ProgramMissingError("hwclock", "not found in PATH");
+    };
+    expect((await change("reboot", { programs: { hwclock: missing, reboot: {} } })).calls.at(-1)).toBe(
+      "reboot",
+    );
   });
 
+  // control-plane 11.96
   test("fail_if_clock_not_set makes that an error, and the machine stays on", async () => {
     const { error, calls } = await change("poweroff", {
       programs: { hwclock: { exitCode: 1 }, poweroff: {} },
@@ -94,6 +104,7 @@ describe("when the command does not work", () => {
     expect(sysrq).toBe("");
   });
 
+  // deploy 11.85
   test("sysrq is last: after failures, and in a chroot, where the command succeeds without doing anything", async () => {
     const ignoring = { stderr: "Running in chroot, ignoring request.\n" };
     for (const programs of [{ reboot: { exitCode: 1 } }, { reboot: ignoring, systemctl: ignoring }]) {
