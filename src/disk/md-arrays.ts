@@ -33,6 +33,12 @@ export async function listArrays(system: System): Promise<string[]> {
   return arrays.sort((left, right) => left.length - right.length || (left < right ? -1 : 1));
 }
 
+/** True for the device node of a software RAID, running or not. */
+export async function isArray(system: System, device: string): Promise<boolean> {
+  const name = await kernelName(system, device);
+  return name !== null && (await system.files.readAttribute(`${CLASS}/${name}/md/array_state`)) !== null;
+}
+
 /** What mdadm and the kernel know of an array. */
 export async function readArray(system: System, device: string, signal: AbortSignal): Promise<RaidArray> {
   const report = (await arrayReport(system, device, signal)) ?? "";

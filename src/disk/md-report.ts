@@ -22,7 +22,7 @@ export function parseVolumeName(report: string): string | null {
 export function parseComponents(detail: string): string[] {
   const components = new Set<string>();
   for (const line of afterFirstLine(detail).split("\n")) {
-    if (/\b(?:Events|Name)\b/.test(line)) continue;
+    if (/\b(?:Events|Name|Container)\b/.test(line)) continue;
     for (const match of line.matchAll(/(?:^|\s)(\/dev\/\S+)/g))
       if (match[1] !== undefined) components.add(match[1]);
   }

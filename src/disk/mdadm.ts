@@ -19,6 +19,8 @@ export type NewArray = {
   readonly name: string;
   /** Paths of the components, in order. */
   readonly members: readonly string[];
+  /** Version of the superblock, "1" unless said otherwise; "1.0" puts it at the end, out of the firmware's way. */
+  readonly metadata?: "1.0";
 };
 
 /** Puts together every array whose components are there; never fails, as mdadm ends with 1 when there was nothing to do. */
@@ -68,10 +70,10 @@ export async function memberReport(
 
 /** @throws ProgramFailedError, ProgramMissingError */
 export async function createArray(system: System, array: NewArray, signal: AbortSignal): Promise<void> {
-  const { device, level, name, members } = array;
+  const { device, level, name, members, metadata = "1" } = array;
   await system.run(
     [
-      ...["mdadm", "--create", device, "--force", "--run", "--metadata=1", "--level", level],
+      ...["mdadm", "--create", device, "--force", "--run", `--metadata=${metadata}`, "--level", level],
       ...["--name", name, "--raid-devices", String(members.length), ...members],
     ],
     { timeout: TIMEOUT, signal },

@@ -1,5 +1,5 @@
 // UEFI boot entries for the loaders on a disk's EFI system partition.
-// Source: deploy specification 5.2 to 5.4.
+// Source: deploy specification 5.2 to 5.4, 5.7.
 
 import {
   createEfiBootEntry,
@@ -8,7 +8,10 @@ import {
   listEfiBootEntries,
 } from "../disk/efi-boot-entries.ts";
 import { type EfiLoader, findEfiLoaders } from "../disk/efi-loaders.ts";
+import { espArray, fillEspArray } from "../disk/esp-array.ts";
 import { findByUuid } from "../disk/find-by-uuid.ts";
+import { holderPartitions } from "../disk/holder-partitions.ts";
+import { isArray, readArray } from "../disk/md-arrays.ts";
 import { mountTemporarily } from "../disk/mounts.ts";
 import {
   EFI_SYSTEM_PARTITION_GUID,
@@ -47,10 +50,13 @@ export async function setUpEfiBoot(
       signal,
     });
     const number = await findEfiSystemPartition(context, disk, espUuid);
-    const node = await partitionPath(system, disk, number, signal);
-    const loaders = await loadersOn(context, node);
+    const esp = await partitionPath(system, disk, number, signal);
+    const loaders = await loadersOn(context, esp);
     if (loaders.length === 0) return false;
-    await replaceBootEntries(context, disk, number, loaders);
+    const places = (await isArray(system, disk))
+      ? await mirrorEsp(context, disk, esp)
+      : [{ disk, number, suffix: "" }];
+    await replaceBootEntries(context, places, loaders);
     await flushFileSystems(system, signal);
     return true;
   } catch (error) {
@@ -123,19 +129,39 @@ async function loadersOn({ system, signal }: BootLoaderContext, partition: strin
   return await findEfiLoaders(system.files, mounted.path, system.architecture);
 }
 
+/** A partition that the firmware can read the loaders from, and what tells its entries from others of the same loader. */
+type EspPlace = { readonly disk: string; readonly number: number; readonly suffix: string };
+
+/** Firmware cannot read an array: the ESP's content goes to a partition on each of its disks, kept alike by an array of their own. */
+async function mirrorEsp(context: BootLoaderContext, disk: string, esp: string): Promise<EspPlace[]> {
+  const { system, config, signal } = context;
+  const { holders } = await readArray(system, disk, signal);
+  const options = { attempts: config.get("disk_utils.partprobe_attempts"), signal };
+  const members = await holderPartitions(system, holders, "esp", options);
+  const array = await espArray(system, members, signal);
+  system.log.info(`moving the EFI system partition ${esp} to ${array} on ${holders.join(", ")}`);
+  await fillEspArray(system, array, esp, signal);
+  return members.map(({ disk: holder, number }, index) => ({
+    disk: holder,
+    number,
+    suffix: ` (RAID, part${index})`,
+  }));
+}
+
 /** Entries of the same label go first: some firmware fails the other way round. The first loader ends up first to boot. */
 async function replaceBootEntries(
   { system, signal }: BootLoaderContext,
-  disk: string,
-  partitionNumber: number,
+  places: readonly EspPlace[],
   loaders: readonly EfiLoader[],
 ): Promise<void> {
-  const wanted = loaders.map(({ path, label }, index) => ({
-    disk,
-    partitionNumber,
-    label: label ?? `ironic${index + 1}`,
-    loader: `\\${path.replaceAll("/", "\\")}`,
-  }));
+  const wanted = places.flatMap(({ disk, number, suffix }) =>
+    loaders.map(({ path, label }, index) => ({
+      disk,
+      partitionNumber: number,
+      label: `${label ?? `ironic${index + 1}`}${suffix}`,
+      loader: `\\${path.replaceAll("/", "\\")}`,
+    })),
+  );
   const labels = new Set(wanted.map(({ label }) => label));
   for (const entry of await listEfiBootEntries(system, signal)) {
     if (!labels.has(entry.label)) continue;
@@ -143,7 +169,7 @@ async function replaceBootEntries(
     await deleteEfiBootEntry(system, entry.number, signal);
   }
   for (const entry of wanted.reverse()) {
-    system.log.info(`creating UEFI boot entry "${entry.label}" ${entry.loader} on ${disk}`);
+    system.log.info(`creating UEFI boot entry "${entry.label}" ${entry.loader} on ${entry.disk}`);
     await createEfiBootEntry(system, entry, signal);
   }
 }

@@ -3,9 +3,12 @@
 
 import { isBiosBootable } from "../disk/bios-bootable.ts";
 import { findByUuid } from "../disk/find-by-uuid.ts";
+import { holderPartitions } from "../disk/holder-partitions.ts";
 import { ImageRoot } from "../disk/image-root.ts";
+import { isArray, type RaidArray, readArray } from "../disk/md-arrays.ts";
 import { activateVolumeGroups } from "../disk/volume-groups.ts";
 import { CommandExecutionError, errorText, InvalidImage } from "../errors.ts";
+import type { System } from "../system/system.ts";
 import type { BootMode } from "./boot-mode.ts";
 import { type BootLoaderContext, setUpEfiBoot } from "./efi-boot.ts";
 import { appendEspToFstab } from "./fstab.ts";
@@ -34,13 +37,15 @@ export async function installGrub(context: BootLoaderContext, request: GrubReque
   const { disk } = request;
   await using _groups = await activateVolumeGroups(system, disk, signal);
   const root = await findByUuid(system, disk, request.rootUuid, signal);
-  if (request.espUuid === null && request.prepUuid === null && (await bootsAlready(context, disk))) {
+  const raid = (await isArray(system, disk)) ? await readArray(system, disk, signal) : null;
+  const another = request.espUuid ?? request.prepUuid ?? raid;
+  if (another === null && (await bootsAlready(context, disk))) {
     system.log.info(`${disk} has boot code already: GRUB is not installed`);
     return true;
   }
   await using image = await ImageRoot.mount(system, root.path, signal);
   return await (request.espUuid === null
-    ? installForBios(context, image, request)
+    ? installForBios(context, image, request, raid)
     : installForUefi(context, image, { ...request, espUuid: request.espUuid }));
 }
 
@@ -55,16 +60,47 @@ async function installForBios(
   context: BootLoaderContext,
   image: ImageRoot,
   { disk, prepUuid }: GrubRequest,
+  raid: RaidArray | null,
 ): Promise<true> {
-  const { system, signal } = context;
+  const { system, config, signal } = context;
   requireImageCode(context, disk);
-  const target = prepUuid === null ? disk : (await findByUuid(system, disk, prepUuid, signal)).path;
   const grub = await grubName(image);
   await image.prepareToRun();
-  await image.run([`${grub}-install`, target]);
+  let targets = [prepUuid === null ? disk : (await findByUuid(system, disk, prepUuid, signal)).path];
+  if (raid !== null) {
+    // Every disk has to boot by itself, with GRUB in a partition of its own where there is a GPT.
+    targets = [...raid.holders];
+    const attempts = config.get("disk_utils.partprobe_attempts");
+    await holderPartitions(system, raid.holders, "bios", { attempts, signal });
+    await addRaidToKernelLine(system, image, raid);
+  }
+  for (const target of targets) await image.run([`${grub}-install`, target]);
   await configureGrub(image, grub);
-  system.log.info(`installed GRUB on ${target}`);
+  system.log.info(`installed GRUB on ${targets.join(", ")}`);
   return true;
+}
+
+/** Dracut assembles only the arrays it is told of. */
+async function addRaidToKernelLine(system: System, image: ImageRoot, { uuid }: RaidArray): Promise<void> {
+  const defaults = "/etc/default/grub";
+  const hasDracut = (await image.hasFile("/usr/bin/dracut")) || (await image.hasFile("/usr/sbin/dracut"));
+  if (uuid === null || !hasDracut || !(await image.hasFile(defaults))) return;
+  const path = await image.resolve(defaults);
+  const text = await system.files.readText(path);
+  const changed = withKernelParameter(text, `rd.md.uuid=${uuid}`);
+  const unchanged = { mode: null, owner: null, group: null };
+  if (changed !== text) await system.files.place(path, new TextEncoder().encode(changed), unchanged);
+}
+
+/** `/etc/default/grub` with a parameter more in GRUB_CMDLINE_LINUX; unchanged if it has it, or has no such line. */
+export function withKernelParameter(text: string, parameter: string): string {
+  return text.replace(
+    /^(GRUB_CMDLINE_LINUX=)(["'])(.*)\2[ \t]*$/m,
+    (line, name: string, quote: string, value: string) =>
+      value.split(/\s+/).includes(parameter)
+        ? line
+        : `${name}${quote}${`${value} ${parameter}`.trim()}${quote}`,
+  );
 }
 
 async function installForUefi(
@@ -74,16 +110,13 @@ async function installForUefi(
 ): Promise<boolean> {
   const { system, signal } = context;
   const esp = (await findByUuid(system, disk, espUuid, signal)).path;
+  await appendEspToFstab(context, image, esp);
   if (await copyOwnLoaders(context, image, esp)) {
-    if (await setUpEfiBoot(context, disk, espUuid)) {
-      await appendEspToFstab(context, image, esp);
-      return true;
-    }
+    if (await setUpEfiBoot(context, disk, espUuid)) return true;
     system.log.warning("none of the image's own EFI files is a loader for this machine; installing GRUB");
   }
   requireImageCode(context, disk);
   await installUnsigned(context, image, esp);
-  await appendEspToFstab(context, image, esp);
   if (await setUpEfiBoot(context, disk, espUuid)) return true;
   throw new CommandExecutionError(
     `Installing GRUB2 boot loader to device ${disk} failed: after grub-install there is no EFI loader on ${esp}.`,

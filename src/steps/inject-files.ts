@@ -94,7 +94,7 @@ async function injectFile(
     return;
   }
   const attributes = { mode: file.mode, owner: file.owner, group: file.group };
-  if ("bytes" in file.content) await system.files.place(path, once(file.content.bytes), attributes);
+  if ("bytes" in file.content) await system.files.place(path, file.content.bytes, attributes);
   else
     await fetchInto(context, file.content.url, verify, (chunks) =>
       system.files.place(path, chunks, attributes),
@@ -176,8 +176,4 @@ async function fetchInto(
       cause: error,
     });
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

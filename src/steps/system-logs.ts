@@ -58,9 +58,12 @@ export async function collectSystemLogs(system: System, options: SystemLogsOptio
   const programs = Object.entries(PROGRAMS).map(
     async ([name, argv]) => [name, await output(system, argv, signal)] as const,
   );
-  const [journal, ...outputs] = await Promise.all([readJournal(system, options), ...programs]);
+  const reading = readJournal(system, options);
+  // Whatever becomes of one of them, none is still running when this ends.
+  await Promise.allSettled([reading, ...programs]);
+  const journal = await reading;
   if (journal !== null) await archive.addText("journal", journal);
-  for (const [name, { text, reason }] of outputs) {
+  for (const [name, { text, reason }] of await Promise.all(programs)) {
     if (text !== null) await archive.addText(name, text);
     else archive.note(`${name}: left out, ${reason}`);
   }

@@ -18,10 +18,10 @@ export interface Files {
   /** Replaces a file atomically (written beside it, flushed, renamed). `mode` as in chmod, default 0o644. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /**
-   * Puts a file in its place when all of `chunks` is on the disk, and not before; what is not given of `as` stays as it was, or becomes
+   * Puts a file in its place when all of `content` is on the disk, and not before; what is not given of `as` stays as it was, or becomes
    * mode 0o644 of the agent's own user.
    */
-  place(path: string, chunks: AsyncIterable<Uint8Array>, as: FileAttributes): Promise<void>;
+  place(path: string, content: Uint8Array | AsyncIterable<Uint8Array>, as: FileAttributes): Promise<void>;
   changeMode(path: string, mode: number): Promise<void>;
   /** Writes into an existing file in place (sysfs, procfs, sysrq). */
   writeInPlace(path: string, content: string): Promise<void>;
@@ -132,7 +132,7 @@ export const realFiles: Files = {
     });
   },
 
-  async place(path, chunks, as) {
+  async place(path, content, as) {
     const writing = <T>(work: () => Promise<T>) => named("writing", path, work);
     const old = await fs.lstat(path).catch(() => null);
     const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
@@ -140,6 +140,7 @@ export const realFiles: Files = {
       const handle = await writing(() => fs.open(temporary, "wx", 0o600));
       try {
         // What the chunks throw is not this file's fault, and passes as it is.
+        const chunks = content instanceof Uint8Array ? [content] : content;
         for await (const chunk of chunks) await writing(() => handle.writeFile(chunk));
         await writing(async () => {
           await handle.chown(as.owner ?? old?.uid ?? -1, as.group ?? old?.gid ?? -1);

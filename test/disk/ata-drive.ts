@@ -11,6 +11,8 @@ export type AtaDriveOptions = {
   readonly frozen?: boolean;
   /** A password from before; the drive starts locked. */
   readonly password?: string;
+  /** A password of zero bytes may be meant differently by whoever set it; true tells "NULL" and "" apart. */
+  readonly literal?: boolean;
   /** Minutes it announces. */
   readonly minutes?: number;
   /** What goes wrong. */
@@ -20,7 +22,7 @@ export type AtaDriveOptions = {
 
 export class AtaDrive {
   readonly #options: AtaDriveOptions;
-  /** Null: security is not enabled. An empty one and NULL are both 32 zero bytes. */
+  /** Null: security is not enabled. hdparm sends 32 zero bytes for NULL, as for an empty one. */
   #password: string | null;
   #locked: boolean;
   erased: "enhanced" | "normal" | null = null;
@@ -45,7 +47,7 @@ export class AtaDrive {
   #hdparm(argv: readonly string[]): { stdout: string } {
     if (argv[1] === "-I") return { stdout: this.identity() };
     const [, , , option, password = ""] = argv;
-    const zeros = password === "NULL" ? "" : password;
+    const zeros = password === "NULL" && this.#options.literal !== true ? "" : password;
     const known = this.#password === zeros;
     switch (option) {
       case "--security-unlock":

@@ -10,6 +10,7 @@ import { InvalidImage, type RestError } from "../../src/errors.ts";
 import { installBootLoader } from "../../src/steps/boot-loader.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import { withEspLine } from "../../src/steps/fstab.ts";
+import { withKernelParameter } from "../../src/steps/grub.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
 import { type LoopDevice, loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
@@ -242,6 +243,17 @@ describe("BIOS, partition image", () => {
       expect(await fileOf(disk, "/asked")).toContain(disk.path);
     },
   );
+});
+
+test("a parameter gets into the kernel's line once, whatever the quotes", () => {
+  const add = (text: string) => withKernelParameter(text, "rd.md.uuid=1:2");
+  expect(add('A=1\nGRUB_CMDLINE_LINUX="quiet"\nB=2\n')).toBe(
+    'A=1\nGRUB_CMDLINE_LINUX="quiet rd.md.uuid=1:2"\nB=2\n',
+  );
+  expect(add("GRUB_CMDLINE_LINUX=''")).toBe("GRUB_CMDLINE_LINUX='rd.md.uuid=1:2'");
+  const once = add('GRUB_CMDLINE_LINUX="a b"');
+  expect(add(once)).toBe(once);
+  expect(add('GRUB_CMDLINE_LINUX_DEFAULT="quiet"')).toBe('GRUB_CMDLINE_LINUX_DEFAULT="quiet"');
 });
 
 describe("fstab", () => {

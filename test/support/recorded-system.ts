@@ -269,9 +269,9 @@ function recordedFiles(map: Map<string, RecordedFile>): Files {
     write: async (path, content) => {
       map.set(resolve(path), content);
     },
-    place: async (path, chunks) => {
+    place: async (path, content) => {
       const parts: Uint8Array[] = [];
-      for await (const chunk of chunks) parts.push(chunk);
+      for await (const chunk of content instanceof Uint8Array ? [content] : content) parts.push(chunk);
       map.set(resolve(path), Buffer.concat(parts));
     },
     changeMode: async () => {},
