@@ -5,6 +5,7 @@ import { DeploymentError, errorText, RestError } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import { kernelName, partitionsOf } from "./block-tree.ts";
 import { CONFIG_DRIVE_LIMIT } from "./config-drive-content.ts";
+import { canBeMounted, rebuildAsFat } from "./config-drive-rebuild.ts";
 import { probeFileSystem } from "./file-system.ts";
 import { type Partition, PartitionTableError, readPartitionTable, usedPrimaries } from "./partition-table.ts";
 import { partitionPath } from "./partitions.ts";
@@ -16,8 +17,9 @@ const PARTITION_MEBIBYTES = CONFIG_DRIVE_LIMIT / MEBIBYTE;
 /** An MBR has four places, and counts sectors in 32 bits. */
 const MBR_PRIMARIES = 4;
 const MAX_MBR_SECTORS = 2 ** 32;
-const ISO_BLOCK = 2048;
-const ISO_MAGIC_AT = 32_769;
+
+/** `rebuild` makes a FAT file system of it in any case (option config_drive_rebuild). */
+export type FillOptions = { readonly rebuild: boolean; readonly signal: AbortSignal };
 
 export type ConfigDriveTarget = { readonly disk: string; readonly nodeUuid: string };
 
@@ -30,15 +32,14 @@ export async function writeConfigDrive(
   system: System,
   target: ConfigDriveTarget,
   content: Uint8Array,
-  options: RescanOptions,
+  options: RescanOptions & FillOptions,
 ): Promise<string> {
   const { disk, nodeUuid } = target;
   try {
     const partition =
       (await findByLabel(system, target, options.signal)) ??
       (await createPartition(system, target, content.length, options));
-    await fillConfigDrive(system, partition, content);
-    await settleUdev(system, options.signal);
+    await fillConfigDrive(system, partition, content, options);
     return partition;
   } catch (error) {
     options.signal.throwIfAborted();
@@ -162,22 +163,28 @@ async function tableOf(system: System, { disk, nodeUuid }: ConfigDriveTarget) {
   }
 }
 
-/** Writes the content into its partition. @throws DeploymentError if it does not fit or could not be read there */
-export async function fillConfigDrive(system: System, partition: string, content: Uint8Array): Promise<void> {
+/**
+ * Writes the content into its partition, and makes sure that it can be read there.
+ * @throws DeploymentError if it does not fit, or cannot be made readable
+ */
+export async function fillConfigDrive(
+  system: System,
+  partition: string,
+  content: Uint8Array,
+  options: FillOptions,
+): Promise<void> {
+  await writeContent(system, partition, content);
+  await settleUdev(system, options.signal);
+  if (options.rebuild || !(await canBeMounted(system, partition, options.signal)))
+    await rebuildAsFat(system, partition, content, options.signal);
+}
+
+async function writeContent(system: System, partition: string, content: Uint8Array): Promise<void> {
   await using device = await system.blockDevices.open(partition, "write-exclusive");
   if (content.length > device.size)
     throw new DeploymentError(
       `Config drive does not fit: it has ${content.length} bytes, partition ${partition} has ${device.size}.`,
     );
-  if (device.sectorSize > ISO_BLOCK && isIso(content))
-    throw new DeploymentError(
-      `Config drive cannot be written to ${partition}: the disk has ${device.sectorSize}-byte sectors, and an ` +
-        `ISO 9660 file system of ${ISO_BLOCK}-byte blocks cannot be mounted from it. Give a FAT config drive.`,
-    );
   await device.write(content, 0);
   await device.flush();
-}
-
-function isIso(content: Uint8Array): boolean {
-  return Buffer.from(content.subarray(ISO_MAGIC_AT, ISO_MAGIC_AT + 5)).toString("latin1") === "CD001";
 }

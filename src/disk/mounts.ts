@@ -15,6 +15,8 @@ export type MountOptions = {
   readonly readOnly: boolean;
   /** Programs on it may be run. */
   readonly executable?: boolean;
+  /** `device` is a regular file with a file system in it. */
+  readonly isFile?: boolean;
   readonly signal: AbortSignal;
 };
 
@@ -51,9 +53,11 @@ export async function mountOn(
   system: System,
   device: string,
   path: string,
-  { type, readOnly, executable, signal }: MountOptions,
+  { type, readOnly, executable, isFile, signal }: MountOptions,
 ): Promise<Mounted> {
-  const flags = [readOnly ? "ro" : "rw", "nodev", "nosuid", ...(executable === true ? [] : ["noexec"])];
+  const flags = [readOnly ? "ro" : "rw", "nodev", "nosuid"];
+  if (executable !== true) flags.push("noexec");
+  if (isFile === true) flags.push("loop");
   const typed = type === null ? [] : ["-t", type];
   await system.run(["mount", ...typed, "-o", flags.join(","), device, path], { signal });
   return { path, [Symbol.asyncDispose]: () => unmount(system, device, path) };

@@ -20,8 +20,8 @@ export type ArchiveLimits = {
 };
 
 export const ARCHIVE_LIMITS: ArchiveLimits = {
-  member: 16 * MEBIBYTE,
-  total: 128 * MEBIBYTE,
+  member: 8 * MEBIBYTE,
+  total: 64 * MEBIBYTE,
   archive: 8 * MEBIBYTE,
 };
 

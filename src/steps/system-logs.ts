@@ -39,7 +39,7 @@ const PROGRAMS: Readonly<Record<string, readonly string[]>> = {
 const KERNEL_FILES: Readonly<Record<string, string>> = { mdstat: "/proc/mdstat" };
 const LOG_DIRECTORY = "/var/log";
 /** With lines of 160 characters these are as much as a member may be. */
-const JOURNAL_LINES = 100_000;
+const JOURNAL_LINES = 50_000;
 /** Seconds and bytes for one program. */
 const PROGRAM_TIMEOUT = 20;
 const PROGRAM_OUTPUT = 2 * 1024 * 1024;

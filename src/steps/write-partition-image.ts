@@ -27,6 +27,9 @@ import type { WrittenImage } from "./deployment.ts";
 import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
 
 const MEBIBYTE = 1024 * 1024;
+/** What a FAT config drive gets; and the block size of an ISO, which a disk with larger sectors cannot hold. */
+const FAT_MIB = 64;
+const ISO_BLOCK = 2048;
 /** Labels by which images mount them. */
 const LABELS = { esp: "efi-part", swap: "swap1", ephemeral: "ephemeral0" } as const;
 
@@ -43,7 +46,7 @@ export async function writePartitionImage(
     netboot: request.netboot,
     ephemeralMiB: request.ephemeralMiB,
     swapMiB: request.swapMiB,
-    configDriveMiB: Math.ceil((job.configDrive?.length ?? 0) / MEBIBYTE),
+    configDriveMiB: await configDriveSize(context, job),
     rootMiB: request.rootMiB,
     efiSystemPartitionMiB: context.config.get("disk_utils.efi_system_partition_size"),
     biosBootPartitionMiB: context.config.get("disk_utils.bios_boot_partition_size"),
@@ -68,6 +71,14 @@ export async function writePartitionImage(
     context.signal.throwIfAborted();
     throw error instanceof RestError ? error : writeError(job.disk, error);
   }
+}
+
+/** MiB; a config drive that will be made anew gets room for a FAT file system. */
+async function configDriveSize({ system, config }: WriteImageContext, job: ImageJob): Promise<number> {
+  if (job.configDrive === null) return 0;
+  await using device = await system.blockDevices.open(job.disk, "read");
+  const anew = config.get("config_drive_rebuild") || device.sectorSize > ISO_BLOCK;
+  return anew ? FAT_MIB : Math.ceil(job.configDrive.length / MEBIBYTE);
 }
 
 /** The disk around the image, made when the first byte is about to come. */
@@ -122,7 +133,10 @@ class PreparedDisk {
       : createPartitions(system, disk, this.#layout, rescanOptions(this.#context)));
     const [esp, drive] = [paths.get("efi system partition"), paths.get("configdrive")];
     if (esp !== undefined) await makeFileSystem(system, esp, { type: "vfat", label: LABELS.esp, signal });
-    if (drive !== undefined && configDrive !== null) await fillConfigDrive(system, drive, configDrive);
+    if (drive !== undefined && configDrive !== null) {
+      const rebuild = this.#context.config.get("config_drive_rebuild");
+      await fillConfigDrive(system, drive, configDrive, { rebuild, signal });
+    }
     return paths;
   }
 

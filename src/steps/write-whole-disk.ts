@@ -19,7 +19,10 @@ export async function writeWholeDisk(context: WriteImageContext, job: ImageJob):
     const rootUuid = await takeOver(context, job);
     const target = { disk: job.disk, nodeUuid: job.image.nodeUuid };
     if (job.configDrive !== null)
-      await writeConfigDrive(context.system, target, job.configDrive, rescanOptions(context));
+      await writeConfigDrive(context.system, target, job.configDrive, {
+        ...rescanOptions(context),
+        rebuild: context.config.get("config_drive_rebuild"),
+      });
     return { kind: "whole disk", uuids: { "root uuid": rootUuid }, netboot: false };
   } catch (error) {
     await wipeAfterFailure(context.system, job.disk);

@@ -16,6 +16,7 @@ const MEBIBYTE = 1024 * 1024;
 const system = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
 const { signal } = new AbortController();
 const rescan = { attempts: 10, signal };
+const fill = { ...rescan, rebuild: false };
 
 const tool = async (...argv: string[]) => (await system.run(argv)).stdout;
 
@@ -133,14 +134,14 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
   testOnDisk("a config drive gets a partition of its own at the end of a GPT disk", async (disk) => {
     await tool("sgdisk", "-n", "1:1M:+50M", disk.path);
     const content = await fatImage();
-    const partition = await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, rescan);
+    const partition = await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, fill);
     expect(partition).toBe(`${disk.path}p2`);
     expect((await bytesAt(partition, 0, content.length)).equals(Buffer.from(content))).toBe(true);
     const table = await tableOf(disk.path);
     expect(table.partitions[1]?.size).toBeGreaterThanOrEqual(63 * MEBIBYTE);
     expect(await tool("sgdisk", "-v", disk.path)).toContain("No problems found");
     // A second deploy of it finds the label and changes no partition.
-    expect(await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, rescan)).toBe(
+    expect(await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, fill)).toBe(
       partition,
     );
     expect(await tableOf(disk.path)).toEqual(table);
@@ -149,7 +150,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
   testOnDisk("and an MBR disk too, with the partition aligned and of the FAT type", async (disk) => {
     await tool("parted", "-s", disk.path, "mklabel", "msdos", "mkpart", "primary", "ext4", "1MiB", "51MiB");
     const content = await fatImage();
-    const partition = await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, rescan);
+    const partition = await writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, content, fill);
     expect(partition).toBe(`${disk.path}p2`);
     expect(await tableOf(disk.path)).toMatchObject({ label: "msdos", partitions: [{}, { type: "0c" }] });
   });
@@ -160,7 +161,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
       system,
       { disk: disk.path, nodeUuid: "node" },
       await fatImage(),
-      rescan,
+      fill,
     );
     expect(partition).toBe(`${disk.path}p2`);
   });
@@ -172,7 +173,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
       const content = await fatImage();
       const attempt = async () => {
         const before = await bytesAt(disk.path, 0, MEBIBYTE);
-        const error = await writeConfigDrive(system, target, content, rescan).catch(
+        const error = await writeConfigDrive(system, target, content, fill).catch(
           (thrown: unknown) => thrown,
         );
         expect(error).toBeInstanceOf(DeploymentError);
@@ -194,9 +195,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     await tool("partprobe", disk.path);
     for (const number of [1, 2]) await tool("mkfs.vfat", "-n", "CONFIG-2", `${disk.path}p${number}`);
     expect(
-      await thrower(
-        writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, await fatImage(), rescan),
-      ),
+      await thrower(writeConfigDrive(system, { disk: disk.path, nodeUuid: "node" }, await fatImage(), fill)),
     ).toThrow(`${disk.path}p1 and ${disk.path}p2`);
   });
 });

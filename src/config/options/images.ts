@@ -85,7 +85,6 @@ export const IMAGES = {
     type: "bool",
     default: false,
     since: "9.1.1",
-    notYet: "the agent does not have this yet",
     help: "Always copy the config drive into a new FAT file system instead of writing it as it came.",
   },
   disable_bootc_deploy: {

@@ -1,0 +1,84 @@
+// A config drive that cannot be read where it was written is made anew there, as FAT: disks with 4096-byte sectors cannot hold
+// the ISO file system of 2048-byte blocks that everybody sends. Source: deploy specification 4.6.
+
+import { DeploymentError, errorText } from "../errors.ts";
+import type { System } from "../system/system.ts";
+import { makeFileSystem } from "./make-file-system.ts";
+import { mountTemporarily } from "./mounts.ts";
+import { settleUdev } from "./rescan.ts";
+
+const LABEL = "CONFIG-2";
+const COPY_TIMEOUT = 300;
+
+/** False if the kernel cannot mount it, for whatever reason. */
+export async function canBeMounted(system: System, partition: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await using _mounted = await mountTemporarily(system, partition, { type: null, readOnly: true, signal });
+    return true;
+  } catch (error) {
+    signal.throwIfAborted();
+    system.log.info(`the config drive on ${partition} cannot be mounted: ${errorText(error)}`);
+    return false;
+  }
+}
+
+/**
+ * Replaces what is on the partition by a FAT file system with the same files. Content that cannot be mounted here at all stays as it
+ * is: the deployed system may know it.
+ * @throws DeploymentError
+ */
+export async function rebuildAsFat(
+  system: System,
+  partition: string,
+  content: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
+  await using directory = await system.files.temporaryDirectory("ironic-agent-config-drive-");
+  const file = `${directory.path}/content`;
+  {
+    await using sink = await system.files.create(file);
+    await sink.write(content, 0);
+  }
+  const source = await mountSource(system, file, signal);
+  if (source === null) return;
+  await using from = source;
+  try {
+    await makeFileSystem(system, partition, { type: "vfat", label: LABEL, signal });
+    {
+      await using to = await mountTemporarily(system, partition, { type: "vfat", readOnly: false, signal });
+      await copyTree(system, from.path, to.path, signal);
+    }
+    await settleUdev(system, signal);
+    system.log.info(`made the config drive on ${partition} anew, as FAT`);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new DeploymentError(
+      `Rebuilding the config drive as FAT on ${partition} failed. Error: ${errorText(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+async function mountSource(system: System, file: string, signal: AbortSignal) {
+  try {
+    return await mountTemporarily(system, file, { type: null, readOnly: true, isFile: true, signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    system.log.warning(`the config drive is left as it is, it cannot be read here: ${errorText(error)}`);
+    return null;
+  }
+}
+
+/** Files and directories; FAT has no links, and one of a tenant must not bring in the ramdisk's files. */
+async function copyTree(system: System, from: string, to: string, signal: AbortSignal): Promise<void> {
+  for (const name of await system.files.list(from)) {
+    const [source, target] = [`${from}/${name}`, `${to}/${name}`];
+    const kind = await system.files.kind(source);
+    if (kind === "directory") {
+      await system.files.makeDirectory(target);
+      await copyTree(system, source, target, signal);
+    } else if (kind === "file")
+      await system.run(["cp", "--preserve=timestamps", source, target], { timeout: COPY_TIMEOUT, signal });
+    else system.log.warning(`left out of the config drive: ${name}, which is neither file nor directory`);
+  }
+}
