@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import type { JsonObject } from "../../src/json.ts";
 import { Phases, type Screen } from "../demo/phases.ts";
 import type { ImageServer } from "../kit/image-server.ts";
+import { buildChangedAgent, type Change } from "../rig/executable.ts";
 import { type DiskBus, type DiskOptions, type Firmware, Machine } from "../rig/machine.ts";
 import { composeRamdisk, type Ramdisk, type RamdiskFile } from "../rig/ramdisk.ts";
 import { bmcQemuArguments } from "./bmc.ts";
@@ -35,6 +36,8 @@ export interface MachineRequest {
   nics?: number;
   properties?: JsonObject;
   driverInfo?: JsonObject;
+  /** Changes in the sources of the agent in its ramdisk. */
+  changedAgent?: readonly Change[];
   /** Files of the ramdisk beside the agent: its configuration, plug-ins. */
   files?: readonly RamdiskFile[];
   /** Kernel parameters of the ramdisk beside Ironic's own. */
@@ -47,6 +50,8 @@ export interface DiskRequest {
   sizeGiB?: number;
   /** A file with leftovers instead of an empty disk, used in place. */
   file?: string;
+  /** Bytes, 512 unless said otherwise. */
+  sectorSize?: 4096;
 }
 
 export interface DeployOptions {
@@ -108,7 +113,7 @@ export class Stage implements AsyncDisposable {
     const node = await ManagedNode.enrol({
       ironic: site.ironic,
       machine,
-      ramdisk: await this.#ramdisk(request.files, directory),
+      ramdisk: await this.#ramdisk(request, directory),
       index,
       address: site.network.address,
       uuid,
@@ -190,11 +195,17 @@ export class Stage implements AsyncDisposable {
     };
   }
 
-  /** The site's ramdisk, or one of this machine's own with further files in it. */
-  async #ramdisk(files: readonly RamdiskFile[] | undefined, directory: string): Promise<Ramdisk> {
-    if (files === undefined) return this.site.ramdisk;
-    const { ramdiskBase, agent } = this.site;
-    return await composeRamdisk(ramdiskBase, { agent, files, output: join(directory, "initrd") });
+  /** The site's ramdisk, or one of this machine's own with further files or another agent in it. */
+  async #ramdisk({ files, changedAgent }: MachineRequest, directory: string): Promise<Ramdisk> {
+    const { site } = this;
+    if (files === undefined && changedAgent === undefined) return site.ramdisk;
+    const own = join(directory, "ironic-python-agent");
+    if (changedAgent !== undefined) await buildChangedAgent(own, directory, changedAgent, site.signal);
+    return await composeRamdisk(site.ramdiskBase, {
+      agent: changedAgent === undefined ? site.agent : own,
+      files: files ?? [],
+      output: join(directory, "initrd"),
+    });
   }
 
   /** Takes the machines away and the nodes out of Ironic, so that no scenario sees another one's. */
@@ -203,9 +214,15 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-function diskOptions({ bus, sizeGiB, file }: DiskRequest, index: number): DiskOptions {
+function diskOptions({ bus, sizeGiB, file, sectorSize }: DiskRequest, index: number): DiskOptions {
   const serial = `RIG${index.toString().padStart(4, "0")}`;
-  return { bus, serial, ...(file === undefined ? { sizeBytes: (sizeGiB ?? 8) * GIB } : { file }) };
+  const sectors = sectorSize === undefined ? {} : { sectorSize };
+  return {
+    bus,
+    serial,
+    ...sectors,
+    ...(file === undefined ? { sizeBytes: (sizeGiB ?? 8) * GIB } : { file }),
+  };
 }
 
 /** Locally administered, the same for the same machine of a run. */

@@ -1,16 +1,14 @@
 // Partition images: the agent divides the disk and makes it boot.
 
 import type { Firmware } from "../../rig/machine.ts";
-import type { DiskBus } from "../../rig/qemu.ts";
-import { check } from "../check.ts";
-import type { Scenario } from "../scenario.ts";
+import { check, type DiskRequest, type Scenario } from "../scenario.ts";
 
-function partitionImage(firmware: Firmware, bus: DiskBus): Scenario {
+function partitionImage(kind: string, firmware: Firmware, disk: DiskRequest): Scenario {
   return {
-    name: `partition-${firmware}-${bus}`,
-    about: `partition image, ${firmware.toUpperCase()}, ${bus} disk, with swap, ephemeral storage and config drive`,
+    name: `partition-${firmware}-${kind}`,
+    about: `partition image, ${firmware.toUpperCase()}, ${kind} disk, with swap, ephemeral storage and config drive`,
     async run(stage) {
-      const node = await stage.enrol({ firmware, disks: [{ bus }] });
+      const node = await stage.enrol({ firmware, disks: [disk] });
       await node.provide();
       const partitions = { rootGiB: 1, swapMiB: 64, ephemeralGiB: 1 };
       const system = await node.deploy({ partitions });
@@ -21,6 +19,8 @@ function partitionImage(firmware: Firmware, bus: DiskBus): Scenario {
 }
 
 export const partitionImages: readonly Scenario[] = [
-  partitionImage("bios", "virtio"),
-  partitionImage("uefi", "nvme"),
+  // GRUB of the image, run by the agent.
+  partitionImage("virtio", "bios", { bus: "virtio" }),
+  // The image's own EFI files; and a config drive that such a disk cannot hold as an ISO.
+  partitionImage("nvme-4096", "uefi", { bus: "nvme", sectorSize: 4096 }),
 ];
