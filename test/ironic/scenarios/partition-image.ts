@@ -1,7 +1,8 @@
 // Partition images: the agent divides the disk and makes it boot.
 
 import type { Firmware } from "../../rig/machine.ts";
-import { check, type DiskRequest, type Scenario } from "../scenario.ts";
+import { check } from "../check.ts";
+import type { DiskRequest, Scenario } from "../scenario.ts";
 
 function partitionImage(kind: string, firmware: Firmware, disk: DiskRequest): Scenario {
   return {
