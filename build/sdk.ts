@@ -5,12 +5,15 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AGENT_VERSION } from "../src/version.ts";
+import { clientTypes } from "./client-types.ts";
 import { bundleDeclarations } from "./declarations.ts";
 
 const DIRECTORY = "dist/sdk";
 
 export async function buildSdk(): Promise<void> {
-  const types = await declareSdk();
+  const sdk = bundleDeclarations(await declarationsOf("sdk.ts"), "sdk.d.ts");
+  const types = `// Types of "ironic-agent" ${AGENT_VERSION}, for plug-in hardware managers.\n\n${sdk}`;
+  const client = `// Types of the API of ironic-agent ${AGENT_VERSION}.\n\n${clientTypes(await declarationsOf("client.ts"))}`;
   await mkdir(DIRECTORY, { recursive: true });
   const description = {
     name: "ironic-agent",
@@ -20,15 +23,20 @@ export async function buildSdk(): Promise<void> {
     type: "module",
     types: "./index.d.ts",
     // Read by a compiler only: the agent answers the import itself.
-    exports: { ".": { types: "./index.d.ts" } },
+    exports: { ".": { types: "./index.d.ts" }, "./client": { types: "./client.d.ts" } },
+    // For "./client" alone.
+    peerDependencies: { "@elysiajs/eden": ">=1.4.0", elysia: ">=1.4.0" },
+    peerDependenciesMeta: { "@elysiajs/eden": { optional: true }, elysia: { optional: true } },
   };
   await writeFile(join(DIRECTORY, "package.json"), `${JSON.stringify(description, null, 2)}\n`);
   await writeFile(join(DIRECTORY, "index.d.ts"), types);
+  await writeFile(join(DIRECTORY, "client.d.ts"), client);
   await writeFile(join(DIRECTORY, "README.md"), README);
   console.log(`${DIRECTORY}  types of "ironic-agent" ${AGENT_VERSION}`);
 }
 
-async function declareSdk(): Promise<string> {
+/** Declarations of `entry` and all it imports, by path below src. */
+async function declarationsOf(entry: string): Promise<ReadonlyMap<string, string>> {
   const directory = await mkdtemp(join(tmpdir(), "sdk-"));
   try {
     const config = {
@@ -42,19 +50,18 @@ async function declareSdk(): Promise<string> {
         typeRoots: [join(process.cwd(), "node_modules/@types"), join(process.cwd(), "node_modules")],
       },
       include: [],
-      files: [join(process.cwd(), "src/sdk.ts")],
+      files: [join(process.cwd(), "src", entry)],
     };
     const project = join(directory, "tsconfig.json");
     await writeFile(project, JSON.stringify(config));
     const compiler = Bun.spawn(["node_modules/.bin/tsc", "--project", project], { stdout: "inherit" });
-    if ((await compiler.exited) !== 0) throw new Error("the types of src/sdk.ts could not be made");
+    if ((await compiler.exited) !== 0) throw new Error(`the types of src/${entry} could not be made`);
     const paths = await Array.fromAsync(new Bun.Glob("**/*.d.ts").scan(directory));
-    const files = new Map(
+    return new Map(
       await Promise.all(
         paths.map(async (path) => [path, await readFile(join(directory, path), "utf8")] as const),
       ),
     );
-    return `// Types of "ironic-agent" ${AGENT_VERSION}, for plug-in hardware managers.\n\n${bundleDeclarations(files, "sdk.d.ts")}`;
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -1,9 +1,11 @@
 // The agent's REST API as one function from request to response: Hono's request log, then an Elysia router.
 
+import { Type } from "@sinclair/typebox";
 import { Hono } from "hono";
 import { mount } from "hono/mount";
 import type { Config } from "../config/config.ts";
 import type { CommandRegistry } from "../extensions/registry.ts";
+import type { JsonObject } from "../json.ts";
 import type { MetricsRecorder } from "../metrics/recorder.ts";
 import type { System } from "../system/system.ts";
 import type { Authorization } from "./authorization.ts";
@@ -12,11 +14,14 @@ import { type CommandRoutesOptions, commandRoutes } from "./commands.ts";
 import { faultResponse, isExpected } from "./errors.ts";
 import { metricsRoutes } from "./metrics.ts";
 import { nearMisses } from "./near-misses.ts";
+import { openApiDocument } from "./openapi.ts";
 import { type PeerBindings, REQUEST_LOGGER, requestLog } from "./request-log.ts";
 import { path, pathStart, search } from "./request-url.ts";
+import { jsonResponse } from "./responses.ts";
 import { rootRoutes } from "./root.ts";
 import { router, unknownPath } from "./routing.ts";
 import { type Status, statusRoutes } from "./status.ts";
+import { typed } from "./typed.ts";
 
 export type ApiOptions = {
   readonly system: System;
@@ -73,11 +78,28 @@ export function createApi(options: ApiOptions): ApiHandler {
 
 /** What has a place in the client's types and in the OpenAPI document: everything, once. */
 function documented(options: SharedOptions) {
-  return router()
+  let document: JsonObject | null = null;
+  const routes = router()
     .use(rootRoutes())
-    .group("/v1", (v1) => v1.use(resources(options)))
+    .group("/v1", (v1) =>
+      v1.use(resources(options)).get(
+        "/openapi.json",
+        () => {
+          document ??= openApiDocument(routes.routes, options.commands.extensions, options.status.version);
+          return jsonResponse(document);
+        },
+        {
+          response: { 200: typed(Type.Unsafe<JsonObject>(Type.Object({}))) },
+          detail: { summary: "This document.", description: "Needs no token." },
+        },
+      ),
+    )
     .use(metricsRoutes(options));
+  return routes;
 }
+
+/** For typed clients (src/client.ts). */
+export type AgentApi = ReturnType<typeof documented>;
 
 /** What is there below /v1 and, for old clients, without a version. */
 function resources(options: SharedOptions) {

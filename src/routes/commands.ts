@@ -132,7 +132,7 @@ export function commandRoutes(options: CommandRoutesOptions) {
       .get("/commands/:id/events", events, {
         query: typed(Query),
         response: {
-          200: typed(Type.Unsafe<AsyncIterable<StreamedEvent>>(StreamedEvent)),
+          200: typed(Type.Unsafe<AsyncIterable<StreamedEvent>>(StreamedEvent), "text/event-stream"),
           401: typed(Fault),
           404: typed(Fault),
           503: typed(Fault),

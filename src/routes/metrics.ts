@@ -29,7 +29,7 @@ export function metricsRoutes({ metrics, authorization, config }: MetricsRoutesO
       });
     },
     {
-      response: { 200: typed(Type.String()) },
+      response: { 200: typed(Type.String(), "text/plain") },
       detail: {
         summary: "The agent's numbers in Prometheus' text format.",
         description: "Needs no token unless `command_results_token` is `always`.",

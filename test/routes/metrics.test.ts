@@ -1,6 +1,7 @@
 // GET /metrics, and what the API itself measures. control-plane 9.6.
 
 import { describe, expect, test } from "bun:test";
+import { step } from "../extensions/fixture.ts";
 import { apiFixture, TOKEN } from "./fixture.ts";
 
 const APP = "ironic_python_agent.api.app";
@@ -56,8 +57,10 @@ describe("the handlers' timers", () => {
   });
 });
 
-test("commands and their phases are timed under their names", async () => {
-  const api = await apiFixture();
+test("commands, steps and the phases of images are timed under their names", async () => {
+  const api = await apiFixture({ steps: [step("polish", async () => null)] });
+  const polish = { step: { step: "polish", interface: "deploy" }, node: { uuid: "n" }, ports: [] };
+  await api.registry.wait((await api.post("clean.execute_clean_step", polish)).json.id);
   await api.post("standby.get_partition_uuids", {});
   const { id } = (await api.post("test.hold", {})).json;
   await api.gate.begun;
@@ -67,5 +70,7 @@ test("commands and their phases are timed under their names", async () => {
   const names = [...api.metrics.series()].map(({ name }) => name);
   expect(names).toContain("ironic_python_agent.commands.standby.get_partition_uuids");
   expect(names).toContain("ironic_python_agent.commands.test.hold");
-  expect(names).toContain("ironic_python_agent.phase.write");
+  expect(names).toContain("ironic_python_agent.commands.clean.execute_clean_step");
+  expect(names).toContain("ironic_python_agent.steps.clean.polish");
+  expect(names).toContain("ironic_python_agent.image.write");
 });
