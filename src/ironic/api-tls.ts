@@ -8,14 +8,27 @@ import { errorText } from "../errors.ts";
 import type { TlsServerOptions } from "../system/http-server.ts";
 import type { System } from "../system/system.ts";
 import { API_MINOR } from "./api-client.ts";
-import { makeCertificate } from "./tls-certificate.ts";
+import { type Certificate, makeAuthority, makeCertificate } from "./tls-certificate.ts";
 
 export type ApiTls = {
   /** Null: plain HTTP. */
   readonly server: TlsServerOptions | null;
-  /** PEM to send with the heartbeats so that Ironic trusts this agent; null unless the certificate was made here. */
+  /**
+   * PEM to send with the heartbeats so that Ironic trusts this agent; null unless the certificate was made here. Ironic refuses a
+   * heartbeat in which it has changed, so it holds two certificates: the one that is served at first, and the authority of all
+   * that will follow it.
+   */
   readonly verifyCa: string | null;
+  /** Makes the next certificate to serve; null if there is none to follow. */
+  readonly renew: (() => Promise<TlsServerOptions>) | null;
 };
+
+const PLAIN_HTTP: ApiTls = { server: null, verifyCa: null, renew: null };
+
+/** Where the reference keeps the automatic certificate: for people who want to ask this agent by hand. */
+const STATE_DIRECTORY = "/run/ironic-python-agent";
+export const CERTIFICATE_FILE = `${STATE_DIRECTORY}/agent.crt`;
+export const KEY_FILE = `${STATE_DIRECTORY}/agent.key`;
 
 /** `ironicMinor`: newest API version of Ironic, null without Ironic. `host`: what the certificate is for. */
 export type ApiTlsCircumstances = {
@@ -42,23 +55,45 @@ export async function chooseApiTls(
     ciphers: config.get("tls_cipher_suites") ?? DEFAULT_CIPHERS,
   };
   if (config.get("listen_tls"))
-    return { server: { ...policy, ...(await operatorTls(system, config)) }, verifyCa: null };
-  if (!config.get("enable_auto_tls") || ironicMinor === null || host === null)
-    return { server: null, verifyCa: null };
+    return { server: { ...policy, ...(await operatorTls(system, config)) }, verifyCa: null, renew: null };
+  if (!config.get("enable_auto_tls") || ironicMinor === null || host === null) return PLAIN_HTTP;
   if (ironicMinor < API_MINOR.agentVerifyCa) {
     system.log.warning(
       `Ironic does not support automated TLS (its API ends at 1.${ironicMinor}): serving plain HTTP`,
     );
-    return { server: null, verifyCa: null };
+    return PLAIN_HTTP;
   }
-  const certificate = await makeCertificate({
+  const request = () => ({
     hostname: system.hostname,
     host,
     curve: config.get("tls_certificate_curve"),
     now: system.clock.now(),
     allowedClockSkew: config.get("auto_tls_allowed_clock_skew"),
   });
-  return { server: { ...policy, ...certificate }, verifyCa: certificate.cert };
+  const first = await makeCertificate(request());
+  const authority = await makeAuthority(request());
+  const verifyCa = first.cert + authority.cert;
+  await keep(system, { cert: verifyCa, key: first.key });
+  return {
+    server: { ...policy, ...first },
+    verifyCa,
+    async renew() {
+      const next = await authority.issue(request());
+      await keep(system, { cert: verifyCa, key: next.key });
+      return { ...policy, ...next };
+    },
+  };
+}
+
+/** Nothing depends on these files: the agent serves from memory. */
+async function keep({ files, log }: System, { cert, key }: Certificate): Promise<void> {
+  try {
+    await files.makeDirectory(STATE_DIRECTORY, 0o700);
+    await files.write(CERTIFICATE_FILE, cert, 0o644);
+    await files.write(KEY_FILE, key, 0o600);
+  } catch (error) {
+    log.warning("The automatic TLS certificate could not be written down; serving it all the same", error);
+  }
 }
 
 /** The files an operator configured. [ssl] version means exactly one version. */

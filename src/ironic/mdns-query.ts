@@ -28,6 +28,9 @@ const GROUPS = { IPv4: "224.0.0.251", IPv6: "ff02::fb" } as const;
 /** What RFC 6762 wants packets to carry, so that none from outside the link is believed. */
 const HOPS = 255;
 
+/** Addresses, and services, that are remembered: whoever floods the network fills no memory. */
+const MOST = 64;
+
 /** Seconds after the beginning of an attempt at which the question is sent. */
 const SENDING_TIMES = [0, 1];
 const ATTEMPT_TIME = 3;
@@ -103,9 +106,9 @@ class Answers {
   }
 
   #addRecord(record: ServiceRecord): void {
-    if (record.kind === "address") this.#addresses.push(record);
+    if (record.kind === "address") remember(this.#addresses, record);
     else if (record.name !== this.#instance) return;
-    else if (record.kind === "service") this.#services.push(record);
+    else if (record.kind === "service") remember(this.#services, record);
     else this.#text ??= parseEntries(record.entries);
   }
 
@@ -113,6 +116,10 @@ class Answers {
     const found = this.#addresses.filter(({ name }) => name === target || name === this.#instance);
     return [...new Set(found.map(({ address }) => address))];
   }
+}
+
+function remember<T>(known: T[], one: T): void {
+  if (known.length < MOST) known.push(one);
 }
 
 /** `name=value`; of equal names the first counts (RFC 6763), one without a value means nothing here. */

@@ -50,10 +50,12 @@ export type HttpHandler = (
 
 export interface Listening {
   readonly port: number;
+  /** Aborted when it has been told to stop: for those who look after it. */
+  readonly stopped: AbortSignal;
   /**
    * Serves new connections with other TLS material. Nothing under way is disturbed: older connections are answered to
    * their end, and those without a request are closed after `patience` seconds.
-   * @throws Error when this was not announced (ListenOptions.replaceable) or the port cannot be shared
+   * @throws Error when this was not announced (ListenOptions.replaceable), the port cannot be shared, or it has been stopped
    */
   replaceTls(tls: TlsServerOptions, patience: number): void;
   /** Takes no new connection and resolves when the answers under way are out, after `grace` seconds at the latest. */
@@ -89,6 +91,7 @@ type Bound = { readonly port: number | undefined; leaving: boolean; stop(now?: b
 class Listener implements Listening {
   readonly port: number;
   readonly #options: ListenOptions;
+  readonly #stopping = new AbortController();
   #current: Bound;
   /** Those that still answer on older connections. */
   readonly #former = new Set<Bound>();
@@ -101,7 +104,12 @@ class Listener implements Listening {
     this.port = first.port ?? options.port;
   }
 
+  get stopped(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
   replaceTls(tls: TlsServerOptions, patience: number): void {
+    if (this.stopped.aborted) throw new Error("this listener has been stopped");
     if (!this.#options.replaceable) throw new Error("this listener was not opened to be replaced");
     // More than two sockets on the port would upset the choice among them.
     this.#closeIdle?.now();
@@ -121,6 +129,7 @@ class Listener implements Listening {
   }
 
   async stop(grace: number): Promise<void> {
+    this.#stopping.abort();
     clearTimeout(this.#closeIdle?.timer);
     const servers = [this.#current, ...this.#former];
     // stop() resolves when the last answer is out; a client that never reads must not hold the agent.

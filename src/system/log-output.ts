@@ -19,6 +19,8 @@ import { syslogSink } from "./syslog.ts";
 export type LogSettings = {
   /** Name of the root logger. */
   readonly name: string;
+  /** What the journal and syslog know it by; default ironic-python-agent. */
+  readonly program?: string;
   readonly debug: boolean;
   readonly json: boolean;
   /** Appended to, instead of `stream`; null = no file. */
@@ -45,8 +47,6 @@ export type LogOutput = {
   /** From now on. */
   readonly setDebug: (debug: boolean) => void;
 };
-
-const PROGRAM = "ironic-python-agent";
 
 /** Colours of the levels on a terminal, as escape sequences. */
 const COLOUR: Readonly<Record<LogLevel, string>> = {
@@ -87,7 +87,11 @@ function exactLevel(levels: ReadonlyMap<string, LogLevel> | undefined, logger: s
 function openSinks(settings: LogSettings): LogSink[] {
   const { file, journal = false, syslog = false, useStderr = false } = settings;
   const format = formatter(settings);
-  const identity = { program: PROGRAM, process: process.pid, facility: settings.facility ?? "LOG_USER" };
+  const identity = {
+    program: settings.program ?? "ironic-python-agent",
+    process: process.pid,
+    facility: settings.facility ?? "LOG_USER",
+  };
   const lastResort = (record: LogRecord) => {
     process.stderr.write(`${format(record)}\n`);
   };

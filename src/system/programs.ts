@@ -100,11 +100,12 @@ const DEATH_GRACE = 1;
 
 /** The real `run`: children of this process. */
 export function createRun(clock: Clock, log: Logger): RunProgram {
+  const living = new LivingGroups();
   return async (argv, options = {}) => {
     const attempts = Math.max(1, options.attempts ?? 1);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await runOnce(argv, options, clock, log);
+        return await runOnce(argv, options, { clock, log, living });
       } catch (error) {
         if (attempt >= attempts || options.signal?.aborted) throw error;
         await clock.sleep(clock.uniform(0.2, 2), options.signal);
@@ -116,13 +117,13 @@ export function createRun(clock: Clock, log: Logger): RunProgram {
 async function runOnce(
   argv: readonly string[],
   options: RunOptions,
-  clock: Clock,
-  log: Logger,
+  { clock, log, living }: { readonly clock: Clock; readonly log: Logger; readonly living: LivingGroups },
 ): Promise<ProgramResult> {
   options.signal?.throwIfAborted();
   const started = clock.monotonic();
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   const child = start(argv, options);
+  living.add(child.pid);
   const stop = new GroupStopper(child);
   const onAbort = () => stop.begin(ABORT_GRACE);
   options.signal?.addEventListener("abort", onAbort, { once: true });
@@ -154,6 +155,7 @@ async function runOnce(
     clearTimeout(timer);
     options.signal?.removeEventListener("abort", onAbort);
     stop.end();
+    living.delete(child.pid);
   }
 }
 
@@ -190,6 +192,27 @@ function ending(child: Child): string {
   return child.signalCode === null ? `exit code ${child.exitCode}` : `ended by ${child.signalCode}`;
 }
 
+/**
+ * The process groups of the children that run. They are groups of their own, so nothing else would end those that are still there
+ * when the process ends: ones nobody waits for any more, or that took longer than an agent has to stop.
+ */
+class LivingGroups {
+  readonly #groups = new Set<number>();
+  readonly #endAll = () => {
+    for (const group of this.#groups) signalGroup(group, "SIGKILL");
+  };
+
+  add(group: number): void {
+    if (this.#groups.size === 0) process.on("exit", this.#endAll);
+    this.#groups.add(group);
+  }
+
+  delete(group: number): void {
+    this.#groups.delete(group);
+    if (this.#groups.size === 0) process.off("exit", this.#endAll);
+  }
+}
+
 /** Ends a child together with what it started: SIGTERM to the group, SIGKILL after a grace. */
 class GroupStopper {
   readonly #child: Child;
@@ -224,12 +247,16 @@ class GroupStopper {
   }
 
   #signal(name: NodeJS.Signals): void {
-    try {
-      process.kill(-this.#child.pid, name);
-    } catch (error) {
-      // The group is gone already, which is what was wanted; anything else is a real fault.
-      if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-    }
+    signalGroup(this.#child.pid, name);
+  }
+}
+
+function signalGroup(group: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(-group, name);
+  } catch (error) {
+    // The group is gone already, which is what was wanted; anything else is a real fault.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 

@@ -75,6 +75,7 @@ describe("the advertised address", () => {
     expect(system.sleeps).toEqual([10, 10]);
   });
 
+  // control-plane 11.60, DEV-1
   test("is never link-local; giving up says why and what to do", async () => {
     const { system, host } = find(
       { ip_lookup_attempts: 3, ip_lookup_sleep: 2 },
@@ -88,6 +89,7 @@ describe("the advertised address", () => {
     expect(system.sleeps).toEqual([2, 2]);
   });
 
+  // control-plane 11.60
   test("is that of the configured interface, once it has one", async () => {
     const addresses = [null, "192.0.2.8"];
     const asked: string[] = [];
@@ -116,6 +118,7 @@ test("route output without a source has none", () => {
   expect(parseRouteSource("unreachable 192.0.2.1\n    cache src 192.0.2.9\n")).toBeNull();
 });
 
+// control-plane 11.59; contract 10.13
 test("callback URLs: IPv6 in brackets, names in lower case, the port always there, no slash at the end", () => {
   expect(callbackUrl("https", "192.0.2.7", 9999)).toBe("https://192.0.2.7:9999");
   expect(callbackUrl("http", "2001:db8::7", 80)).toBe("http://[2001:db8::7]:80");

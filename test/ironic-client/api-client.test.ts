@@ -40,6 +40,7 @@ const root = (version: string) => () => Response.json({ default_version: { id: "
 const lookup = { method: "GET", path: "/v1/lookup?addresses=x", minor: 62 } as const;
 
 describe("requests", () => {
+  // control-plane 11.49, 11.58
   test("carry the headers Ironic wants, and a version only when asked to", async () => {
     const seen: Headers[] = [];
     const url = await serve((request) => {
@@ -80,6 +81,7 @@ describe("requests", () => {
 });
 
 describe("several URLs", () => {
+  // control-plane 11.62
   test("are tried in order, and the one that works comes first from then on", async () => {
     const url = await serve(root("1.82"));
     const dead = "http://127.0.0.1:1";
@@ -100,6 +102,18 @@ describe("several URLs", () => {
     expect(asked).toBe(0);
   });
 
+  test("that do not answer now are left out when an address to advertise is looked for, and only then", async () => {
+    const url = await serve(root("1.82"));
+    const dead = "http://127.0.0.1:1";
+    const both = await client({ api_url: `${dead},${url}` });
+    expect(await both.reachableUrls()).toEqual([url]);
+    expect(both.urls).toEqual([dead, url]);
+    const none = await client({ api_url: `${dead},${dead}/2` });
+    expect(await none.reachableUrls()).toEqual([dead, `${dead}/2`]);
+    // The only one is not asked for nothing.
+    expect(await (await client({ api_url: dead })).reachableUrls()).toEqual([dead]);
+  });
+
   test("none that works: the error names each", async () => {
     const api = await client({ api_url: "http://127.0.0.1:1,http://127.0.0.1:2" });
     const error = await api.request(lookup).catch((thrown: Error) => thrown);
@@ -109,6 +123,7 @@ describe("several URLs", () => {
 });
 
 describe("version discovery", () => {
+  // control-plane 11.50; contract 10.2
   test("remembers success only", async () => {
     const answers = [
       () => new Response("down", { status: 503 }),
@@ -128,6 +143,7 @@ describe("version discovery", () => {
     expect(await api.maximumMinor()).toBe(82);
   });
 
+  // control-plane 2.6.2, ironic_api_version
   test("a configured version is taken as given; a malformed one is logged and Ironic asked", async () => {
     const url = await serve(root("1.82"));
     expect(
@@ -137,7 +153,46 @@ describe("version discovery", () => {
   });
 });
 
+describe("redirects", () => {
+  test("of GET are followed with all headers; a load balancer that leads in circles is given up", async () => {
+    const seen: string[] = [];
+    const url = await serve((request) => {
+      const { pathname, search } = new URL(request.url);
+      seen.push(`${pathname}${search} ${request.headers.get("X-OpenStack-Ironic-API-Version")}`);
+      if (pathname.startsWith("/circle"))
+        return new Response(null, { status: 302, headers: { Location: pathname } });
+      if (!pathname.startsWith("/moved"))
+        return new Response(null, { status: 301, headers: { Location: `/moved${pathname}${search}` } });
+      return new Response("found");
+    });
+    expect(await (await client({ api_url: url })).request(lookup)).toEqual({ status: 200, body: "found" });
+    expect(seen).toEqual(["/v1/lookup?addresses=x 1.62", "/moved/v1/lookup?addresses=x 1.62"]);
+    const circle = await (await client({ api_url: `${url}/circle` })).request(lookup);
+    expect(describeFailure(circle)).toContain("where the agent does not follow: correct api_url");
+    expect(seen.length).toBe(8);
+  });
+
+  test("of POST are followed only where they leave it a POST", async () => {
+    let status = 307;
+    const bodies: string[] = [];
+    const url = await serve(async (request) => {
+      if (new URL(request.url).pathname === "/there") {
+        bodies.push(`${request.method} ${await request.text()}`);
+        return new Response(null, { status: 202 });
+      }
+      return new Response(null, { status, headers: { Location: "/there" } });
+    });
+    const api = await client({ api_url: url });
+    const beat = { method: "POST", path: "/v1/heartbeat/x", minor: 68, json: { callback_url: "u" } } as const;
+    expect((await api.request(beat)).status).toBe(202);
+    status = 302;
+    expect((await api.request(beat)).status).toBe(302);
+    expect(bodies).toEqual(['POST {"callback_url":"u"}']);
+  });
+});
+
 describe("TLS", () => {
+  // control-plane 11.61; with nginx in client-tls.test.ts
   test("insecure, a private CA, a client certificate, and the version floor", async () => {
     await using server = await selfSigned("127.0.0.1");
     await using person = await selfSigned("127.0.0.2");
@@ -173,6 +228,7 @@ describe("TLS", () => {
 describe("what a refusal says", () => {
   const explained = (body: string, status = 409) => describeFailure({ status, body });
 
+  // contract 10.14
   test("is found in an object, in JSON inside a string, and in anything else", () => {
     const inner = { faultcode: "Client", faultstring: "Node n is locked", debuginfo: null };
     expect(explained(JSON.stringify({ error_message: inner }))).toBe("Error 409: Node n is locked");

@@ -2,9 +2,17 @@
 
 import { describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
-import { type ApiTls, type ApiTlsCircumstances, chooseApiTls } from "../../src/ironic/api-tls.ts";
+import {
+  type ApiTls,
+  type ApiTlsCircumstances,
+  CERTIFICATE_FILE,
+  chooseApiTls,
+  KEY_FILE,
+} from "../../src/ironic/api-tls.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { realHttpListener } from "../../src/system/http-server.ts";
 import { selfSigned } from "../support/certificate.ts";
@@ -17,7 +25,10 @@ function choose(
   values: Partial<OptionValues>,
   circumstances: ApiTlsCircumstances = REACHABLE,
 ): Promise<ApiTls> {
-  const system = { ...recordedSystem({ hostname: "node-1" }), files: realFiles };
+  const recorded = recordedSystem({ hostname: "node-1" });
+  const { write, makeDirectory } = recorded.files;
+  // What it reads is real, what it writes is not.
+  const system = { ...recorded, files: { ...realFiles, write, makeDirectory } };
   return chooseApiTls(system, Config.of(values), circumstances);
 }
 
@@ -46,7 +57,7 @@ async function handshake(tls: ApiTls, ...options: string[]): Promise<string | nu
 describe("automatic TLS", () => {
   test("makes a certificate for the advertised host and gives it to the heartbeats", async () => {
     const { server, verifyCa } = await choose({});
-    expect(verifyCa).toBe(server!.cert);
+    expect(verifyCa).toStartWith(server!.cert);
     const certificate = new X509Certificate(verifyCa!);
     expect(certificate.subject).toBe("CN=node-1");
     expect(certificate.subjectAltName).toBe("IP Address:127.0.0.1");
@@ -55,8 +66,51 @@ describe("automatic TLS", () => {
     expect(new X509Certificate(p256.verifyCa!).publicKey.asymmetricKeyDetails?.namedCurve).toBe("prime256v1");
   });
 
+  test("has a successor that Ironic trusts by what it was told at first", async () => {
+    const { server, verifyCa, renew } = await choose({});
+    const [first, authority] = verifyCa!.split(/(?<=-----END CERTIFICATE-----\n)/);
+    expect(first).toBe(server!.cert);
+    const next = await renew!();
+    const certificate = new X509Certificate(next.cert);
+    expect(certificate.verify(new X509Certificate(authority!).publicKey)).toBe(true);
+    expect(certificate.subjectAltName).toBe("IP Address:127.0.0.1");
+    expect(next.key).not.toBe(server!.key);
+    expect({ ...next, cert: "", key: "" }).toEqual({ ...server!, cert: "", key: "" });
+  });
+
+  test("is written down for people, its key for root alone (control-plane 11.69, DEV-24)", async () => {
+    const home = await mkdtemp(`${tmpdir()}/api-tls-`);
+    const under = (path: string) => home + path;
+    const system = {
+      ...recordedSystem(),
+      files: {
+        ...realFiles,
+        write: (path: string, content: string | Uint8Array, mode?: number) =>
+          realFiles.write(under(path), content, mode),
+        makeDirectory: (path: string, mode?: number) => realFiles.makeDirectory(under(path), mode),
+      },
+    };
+    const { server, verifyCa, renew } = await chooseApiTls(system, Config.of({}), REACHABLE);
+    const mode = async (path: string) => (await stat(under(path))).mode & 0o777;
+    expect(await mode(KEY_FILE)).toBe(0o600);
+    expect(await mode(CERTIFICATE_FILE)).toBe(0o644);
+    expect(await mode("/run/ironic-python-agent")).toBe(0o700);
+    expect(await readFile(under(CERTIFICATE_FILE), "utf8")).toBe(verifyCa!);
+    expect(await readFile(under(KEY_FILE), "utf8")).toBe(server!.key);
+    expect(await readFile(under(KEY_FILE), "utf8")).not.toBe((await renew!()).key);
+    expect(await mode(KEY_FILE)).toBe(0o600);
+    await rm(home, { recursive: true });
+  });
+
+  test("a read-only file system costs the files, not the API", async () => {
+    const system = recordedSystem();
+    const files = { ...system.files, makeDirectory: () => Promise.reject(new Error("EROFS")) };
+    expect((await chooseApiTls({ ...system, files }, Config.of({}), REACHABLE)).server).not.toBeNull();
+    expect(system.records.map(({ message }) => message).join()).toContain("could not be written down");
+  });
+
   test("is not used with an Ironic before 1.68, without Ironic, or when turned off", async () => {
-    const plain = { server: null, verifyCa: null };
+    const plain = { server: null, verifyCa: null, renew: null };
     expect(await choose({}, { ironicMinor: 67, host: "127.0.0.1" })).toEqual(plain);
     expect(await choose({}, { ironicMinor: null, host: null })).toEqual(plain);
     expect(await choose({ enable_auto_tls: false })).toEqual(plain);

@@ -54,6 +54,7 @@ async function rig(script: Answer[] = [], version = "1.99", options: Partial<Hea
 }
 
 describe("regular heartbeats", () => {
+  // control-plane 11.55; contract 10.15
   test("the first goes out at once, the others after 0.3 to 0.6 times the time-out", async () => {
     const { clock, heartbeater, times } = await rig();
     heartbeater.start();
@@ -69,6 +70,7 @@ describe("regular heartbeats", () => {
     expect(times()).toEqual([0, 90, 180, 360]);
   });
 
+  // control-plane 11.55; contract 10.14, 10.15
   test("after a failure the next attempt comes within 5 to 10 s, as long as it takes", async () => {
     const failures: Answer[] = ["refused", { status: 503 }, { status: 404 }, { status: 409 }];
     const { clock, heartbeater, times, records } = await rig(failures);
@@ -94,9 +96,11 @@ describe("regular heartbeats", () => {
 });
 
 describe("the body", () => {
+  // control-plane 11.49, 11.50, 11.57; contract 10.1, 10.11, 10.12
   test("has exactly what the server's version knows, in order", async () => {
     for (const [version, keys] of [
       ["1.31", ["callback_url"]],
+      ["1.35", ["callback_url"]],
       ["1.36", ["callback_url", "agent_version"]],
       ["1.62", ["callback_url", "agent_token", "agent_version"]],
       ["1.67", ["callback_url", "agent_token", "agent_version"]],
@@ -130,6 +134,7 @@ describe("the body", () => {
 });
 
 describe("forced heartbeats", () => {
+  // control-plane 11.56, DEV-22c; contract 10.16
   test("wait until a second after the command was accepted and 5 s after the last heartbeat", async () => {
     const { clock, heartbeater, times } = await rig();
     heartbeater.start();
@@ -156,6 +161,7 @@ describe("forced heartbeats", () => {
     expect(times()).toEqual([0, 60]);
   });
 
+  // DEV-22c
   test("are repeated every 5 s, three times, while the conductor is silent", async () => {
     const { clock, heartbeater, times } = await rig();
     heartbeater.start();
@@ -212,6 +218,7 @@ describe("what Ironic refuses", () => {
   const problems = (records: readonly { level: string; message: string }[]) =>
     records.filter(({ level }) => level === "ERROR" || level === "WARNING").map(({ message }) => message);
 
+  // contract 10.58
   test("an invalid token after a success is no error and is told once", async () => {
     const gone = { status: 400, body: fault("Invalid or missing agent token received.") };
     const { clock, heartbeater, records } = await rig([ACCEPTED, gone, gone, gone]);
@@ -231,6 +238,7 @@ describe("what Ironic refuses", () => {
     expect(problems(records)[0]).toContain("Error 400: Agent token is required");
   });
 
+  // contract 10.61
   test("TLS that is required comes with what to do", async () => {
     const refused = { status: 400, body: fault("TLS is required by configuration") };
     const { clock, heartbeater, records } = await rig([refused], "1.99", {

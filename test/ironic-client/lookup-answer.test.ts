@@ -25,6 +25,7 @@ const warnings = (records: readonly LogRecord[]) =>
     .sort();
 
 describe("reading a lookup answer", () => {
+  // contract 10.7
   test("the usual form, with whatever newer releases add", () => {
     const answer = parseLookupAnswer({
       node,
@@ -39,6 +40,7 @@ describe("reading a lookup answer", () => {
     expect(answer).toMatchObject({ uuid: node.uuid, heartbeatTimeout: 300, token: TOKEN, node });
   });
 
+  // control-plane 11.53
   test("the form of very old APIs", () => {
     expect(parseLookupAnswer({ node, heartbeat_timeout: 30 })).toMatchObject({
       heartbeatTimeout: 30,
@@ -181,6 +183,7 @@ describe("applying it", () => {
     ).toBe(true);
   });
 
+  // control-plane 11.63; contract 10.8, 10.9
   test("a token is taken; the mask keeps the one that is held", () => {
     expect(apply({ agent_token: TOKEN }).token.value).toBe(TOKEN);
     const held = apply(

@@ -42,6 +42,7 @@ async function lookUp(
 }
 
 describe("the lookup", () => {
+  // control-plane 11.49; contract 10.1, 10.3
   test("asks for the version first and then, with it, by all MACs in lower case, each once", async () => {
     const { answer, requests } = await lookUp([]);
     expect(answer).toMatchObject({ uuid: UUID, heartbeatTimeout: 300 });
@@ -53,12 +54,14 @@ describe("the lookup", () => {
     expect(requests[0]!.headers).not.toHaveProperty("X-OpenStack-Ironic-API-Version");
   });
 
+  // control-plane 11.49, 11.82; contract 10.3
   test("asks an older server at its own version, and names the node when it is known", async () => {
     const { lookups } = await lookUp([], { version: "1.31", nodeUuid: UUID });
     expect(lookups[0]!.headers).toMatchObject({ "X-OpenStack-Ironic-API-Version": "1.31" });
     expect(lookups[0]!.url).toEndWith(`&node_uuid=${UUID}`);
   });
 
+  // control-plane 11.50, DEV-22b; contract 10.2
   test("never happens while the version is unknown: that would cost the token", async () => {
     const { lookups, sleeps, answer } = await lookUp(["refused", { status: 503 }, { status: 503 }]);
     expect(answer).toMatchObject({ uuid: UUID });
@@ -66,6 +69,7 @@ describe("the lookup", () => {
     expect(sleeps.length).toBe(3);
   });
 
+  // control-plane 11.51; contract 10.4
   test("is repeated after every kind of failure, with waits whose upper limit doubles up to 60 s", async () => {
     const failures: Answer[] = [
       { status: 404, body: fault("Node could not be found.") },
@@ -88,6 +92,7 @@ describe("the lookup", () => {
     expect(warnings.at(-1)).toContain("names the wrong endpoint");
   });
 
+  // control-plane 11.52; contract 10.5
   test("leaves a locked node alone for 5, 10, then 30 s; another failure begins again", async () => {
     const locked = { status: 409, body: fault("Node is locked") };
     const { sleeps } = await lookUp([locked, locked, locked, locked, { status: 404 }, locked], {
@@ -101,6 +106,7 @@ describe("the lookup", () => {
     expect(requests.map(({ url }) => new URL(url).pathname)).toEqual(["/", "/v1/lookup", "/", "/v1/lookup"]);
   });
 
+  // control-plane 11.17
   test("ends with an error that says what was asked and answered once the time is over", async () => {
     const { answer, sleeps } = await lookUp(Array(50).fill({ status: 404, body: fault("no such node") }), {
       timeout: 3,

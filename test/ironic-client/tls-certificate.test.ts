@@ -4,7 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { alternativeName, type Certificate, makeCertificate } from "../../src/ironic/tls-certificate.ts";
+import {
+  alternativeName,
+  type Certificate,
+  makeAuthority,
+  makeCertificate,
+} from "../../src/ironic/tls-certificate.ts";
 import { realHttpListener } from "../../src/system/http-server.ts";
 
 const request = {
@@ -114,6 +119,89 @@ for name in ("127.0.0.1", "127.0.0.2"):
     expect(lines[0]).toBe("127.0.0.1 TLSv1.3");
     expect(lines[1]).toContain("IP address mismatch");
   });
+});
+
+describe("an authority", () => {
+  /** What is announced to Ironic, and the certificate that follows the first one. */
+  async function made(curve: "p256" | "p384" | "p521") {
+    const first = await makeCertificate({ ...request, curve });
+    const authority = await makeAuthority({ ...request, curve });
+    const bundle = `${directory}/bundle.pem`;
+    await writeFile(bundle, first.cert + authority.cert);
+    return { first, authority, bundle, next: await authority.issue({ ...request, curve }) };
+  }
+
+  test("is what openssl takes for one by the strictest reading, and what it issues verifies by it", async () => {
+    for (const curve of ["p256", "p384", "p521"] as const) {
+      const { bundle, next } = await made(curve);
+      const { certFile, keyFile } = await store(next);
+      expect(await output("openssl", "verify", "-x509_strict", "-CAfile", bundle, certFile)).toEndWith(
+        "OK\n",
+      );
+      expect(await output("openssl", "pkey", "-in", keyFile, "-pubout")).toBe(
+        await output("openssl", "x509", "-in", certFile, "-pubkey", "-noout"),
+      );
+    }
+  });
+
+  test("is for ever, may sign nothing but ends of chains, and has a name of its own", async () => {
+    const { authority } = await made("p384");
+    const { certFile } = await store({ cert: authority.cert, key: "" });
+    const text = await output("openssl", "x509", "-in", certFile, "-noout", "-text");
+    expect(text).toContain("Not After : Dec 31 23:59:59 9999 GMT");
+    expect(text).toMatch(/X509v3 Basic Constraints: critical\s+CA:TRUE, pathlen:0\n/);
+    expect(text).toMatch(/X509v3 Key Usage: critical\s+Certificate Sign, CRL Sign\n/);
+    expect(text).toMatch(/Subject: CN ?= ?ironic-agent CA [0-9a-f]{16} node-1\n/);
+    const other = await makeAuthority({ ...request, hostname: "h".repeat(100) });
+    expect(new X509Certificate(other.cert).subject).toHaveLength(3 + 64);
+  });
+
+  test("issues certificates with the fields of the first one", async () => {
+    const { next } = await made("p384");
+    const certificate = new X509Certificate(next.cert);
+    expect(certificate.subject).toBe("CN=node-1");
+    expect(certificate.subjectAltName).toBe("IP Address:127.0.0.1");
+    const seconds = (date: string) => Date.parse(date) / 1000;
+    expect(seconds(certificate.validFrom)).toBe(Math.floor(request.now) - 3600);
+    expect(seconds(certificate.validTo)).toBe(Math.floor(request.now) + 30 * 24 * 3600);
+  });
+
+  test("convinces the conductor's client: Python requests with verify=<the announced file>, and nobody else's", async () => {
+    // Ironic's agent_client.py has a requests.Session and gives it the file with what the heartbeat announced. Its newest releases run
+    // on a Python whose default is VERIFY_X509_STRICT.
+    const { first, next, bundle } = await made("p384");
+    const script = `import requests, ssl, sys
+from requests.adapters import HTTPAdapter
+class Strict(HTTPAdapter):
+    def init_poolmanager(self, *args, **kwargs):
+        context = ssl.create_default_context(cafile=sys.argv[1])
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.check_hostname = False # urllib3 compares the address itself
+        super().init_poolmanager(*args, ssl_context=context, **kwargs)
+url = "https://%s:" + sys.argv[2] + "/"
+session, strict = requests.Session(), requests.Session()
+strict.mount("https://", Strict())
+for who, name in ((session, "127.0.0.1"), (strict, "127.0.0.1"), (session, "localhost")):
+    try: print(who.get(url % name, verify=sys.argv[1], timeout=60).text)
+    except requests.exceptions.SSLError as error: print("refused")`;
+    const impostor = await (await makeAuthority(request)).issue(request);
+    for (const [served, expected] of [
+      [first, "ok\nok\nrefused\n"],
+      [next, "ok\nok\nrefused\n"],
+      [impostor, "refused\nrefused\nrefused\n"],
+    ] as const) {
+      const server = await realHttpListener({
+        host: "127.0.0.1",
+        port: 0,
+        tls: served,
+        maxRequestBody: 1,
+        handle: () => new Response("ok"),
+      });
+      // Debian's own, which has its package python3-requests.
+      expect(await output("/usr/bin/python3", "-c", script, bundle, String(server.port))).toBe(expected);
+      await server.stop(0);
+    }
+  }, 60_000);
 });
 
 test("addresses are told from names", () => {

@@ -4,6 +4,7 @@ import { AgentToken } from "../../src/ironic/token.ts";
 const TOKEN = "gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I";
 
 describe("the agent token", () => {
+  // control-plane 11.63; contract 10.8
   test("one of 32 characters or more is stored, anything shorter or else is not", () => {
     const token = new AgentToken();
     for (const candidate of [null, undefined, 5, "", "x".repeat(31), { length: 40 }])
@@ -13,6 +14,7 @@ describe("the agent token", () => {
     expect(token.value).toBe("x".repeat(32));
   });
 
+  // control-plane 11.63; contract 10.8
   test("the mask never replaces a token and is never stored", () => {
     const token = new AgentToken(TOKEN);
     expect(token.accept("******")).toBe("masked");

@@ -115,6 +115,22 @@ describe("run", () => {
     await Promise.all(pids.map(gone));
   });
 
+  test("what still runs when the process ends, ends with it", async () => {
+    const script = `
+      import { createRun } from "./src/system/programs.ts";
+      import { realClock } from "./src/system/clock.ts";
+      import { createLogger } from "./src/system/log.ts";
+      const run = createRun(realClock, createLogger("test", "ERROR", () => {}));
+      void run(["sh", "-c", "trap '' TERM; (while :; do sleep 1; done) & echo $$ $!; wait"], {
+        onOutput: (text) => { process.stdout.write(text); process.exit(0); },
+      });`;
+    const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stdin: "ignore" });
+    const pids = (await new Response(child.stdout).text()).trim().split(" ").map(Number);
+    expect(await child.exited).toBe(0);
+    expect(pids).toHaveLength(2);
+    await Promise.all(pids.map(gone));
+  });
+
   test("attempts repeat a failing program", async () => {
     const counter = `${process.env.TMPDIR ?? "/tmp"}/attempts-${process.pid}`;
     const script = `echo x >> ${counter}; [ $(wc -l < ${counter}) -ge 3 ]`;

@@ -1,8 +1,9 @@
-// Runs inside a network namespace for raw-socket.test.ts: makes virtual cables, sends frames into one end and prints what a
+// Runs inside a network namespace for raw-socket.test.ts and link-modes.test.ts: makes virtual cables, sends frames into one end and prints what a
 // capture at the other ends got.
 
 import { realClock } from "../../src/system/clock.ts";
 import { cString, openLibC, structure } from "../../src/system/libc.ts";
+import { realSupportedLinkModes } from "../../src/system/link-modes.ts";
 import { createCaptureFrames, FrameCaptureError } from "../../src/system/raw-socket.ts";
 import { tool } from "../support/loop-device.ts";
 
@@ -87,6 +88,11 @@ const SCENARIOS: Readonly<Record<string, () => Promise<unknown>>> = {
       if (error instanceof FrameCaptureError) message = error.message;
     }
     return { message, left: await promiscuity("card0") };
+  },
+
+  async linkModes() {
+    await cable("card0", "switch0");
+    return realSupportedLinkModes("card0");
   },
 
   async aborted() {
