@@ -30,7 +30,7 @@ type Running = {
 
 /** An agent with a heartbeat every second or so, unless something keeps it from getting that far. */
 async function start(
-  options: { token?: string; files?: Record<string, RecordedFile> } = {},
+  options: { token?: string; tls?: boolean; files?: Record<string, RecordedFile> } = {},
 ): Promise<Running> {
   const ironic = fakeIronic("1.82", ({ method }, path) => {
     if (method === "POST" && path === `/v1/heartbeat/${UUID}`) return { status: 202 };
@@ -45,7 +45,7 @@ async function start(
     ...listen,
     listen_port,
     api_url: "http://127.0.0.1:6385",
-    enable_auto_tls: false,
+    enable_auto_tls: options.tls ?? false,
   });
   const agent = new Agent(system, config, [testManager("52:54:00:aa:00:01")]);
   const ended = agent.run();
@@ -53,7 +53,7 @@ async function start(
     agent.stop();
     return ended;
   });
-  const url = `http://127.0.0.1:${listen_port}`;
+  const url = `${options.tls ? "https" : "http"}://127.0.0.1:${listen_port}`;
   const running: Running = { agent, exitCode: null, ended, system, ironic, url };
   void ended.then((code) => {
     running.exitCode = code;
@@ -71,7 +71,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 async function isRefused(url: string): Promise<boolean> {
-  return fetch(`${url}/v1/status`).then(
+  return fetch(`${url}/v1/status`, { tls: { rejectUnauthorized: false } }).then(
     () => false,
     () => true,
   );
@@ -81,6 +81,7 @@ async function command(running: Running, name: string, params: object = {}): Pro
   const response = await fetch(`${running.url}/v1/commands/?wait=false&agent_token=${TOKEN}`, {
     method: "POST",
     body: JSON.stringify({ name, params }),
+    tls: { rejectUnauthorized: false },
   });
   expect(response.status).toBe(200);
   return response.json();
@@ -91,27 +92,33 @@ const aWhile = () => Bun.sleep(300);
 
 describe("rescue.finalize_rescue", () => {
   // control-plane 11.91, contract 10.55
-  test("is answered, then the port closes, heartbeats stop, and the agent ends with 0", async () => {
-    const running = await start();
-    await until(() => heartbeats(running) > 1);
-    const answer = await command(running, "rescue.finalize_rescue", { rescue_password: "p455w0rd" });
-    expect(answer).toMatchObject({
-      command_name: "finalize_rescue",
-      command_status: "SUCCEEDED",
-      command_result: null,
-      command_error: null,
-    });
-    expect(await running.ended).toBe(0);
-    expect(await isRefused(running.url)).toBe(true);
-    expect(running.system.fileMap.get("/etc/ipa-rescue-config/ipa-rescue-password")).toStartWith("$6$");
-    const sent = heartbeats(running);
-    await aWhile();
-    expect(heartbeats(running)).toBe(sent);
-    // The tenant has the machine now, and needs its network.
-    expect(downed(running)).toEqual([]);
-    // control-plane 11.20
-    expect(log(running)).not.toContain("p455w0rd");
-  });
+  test.each([
+    ["HTTP", false],
+    ["TLS", true],
+  ])(
+    "over %s is answered, then the port closes, heartbeats stop, and the agent ends with 0",
+    async (_, tls) => {
+      const running = await start({ tls });
+      await until(() => heartbeats(running) > 1);
+      const answer = await command(running, "rescue.finalize_rescue", { rescue_password: "p455w0rd" });
+      expect(answer).toMatchObject({
+        command_name: "finalize_rescue",
+        command_status: "SUCCEEDED",
+        command_result: null,
+        command_error: null,
+      });
+      expect(await running.ended).toBe(0);
+      expect(await isRefused(running.url)).toBe(true);
+      expect(running.system.fileMap.get("/etc/ipa-rescue-config/ipa-rescue-password")).toStartWith("$6$");
+      const sent = heartbeats(running);
+      await aWhile();
+      expect(heartbeats(running)).toBe(sent);
+      // The tenant has the machine now, and needs its network.
+      expect(downed(running)).toEqual([]);
+      // control-plane 11.20
+      expect(log(running)).not.toContain("p455w0rd");
+    },
+  );
 
   // control-plane 11.99
   test("an agent that is started again serves nothing, asks for nothing and does not end", async () => {
@@ -130,24 +137,30 @@ describe("rescue.finalize_rescue", () => {
 
 describe("system.lockdown", () => {
   // control-plane 11.98, contract 10.57
-  test("is answered; then API, heartbeats and interfaces are gone, and the process stays until it is stopped", async () => {
-    const running = await start();
-    await until(() => heartbeats(running) > 1);
-    expect(await command(running, "system.lockdown")).toMatchObject({
-      command_name: "lockdown",
-      command_status: "SUCCEEDED",
-      command_result: null,
-    });
-    await until(() => downed(running).length > 0);
-    expect(downed(running)).toEqual([["ip", "link", "set", "eth0", "down"]]);
-    expect(await isRefused(running.url)).toBe(true);
-    const sent = heartbeats(running);
-    await aWhile();
-    expect(heartbeats(running)).toBe(sent);
-    expect(running.exitCode).toBeNull();
-    running.agent.stop();
-    expect(await running.ended).toBe(0);
-  });
+  test.each([
+    ["HTTP", false],
+    ["TLS", true],
+  ])(
+    "over %s is answered; then API, heartbeats and interfaces are gone, and the process stays",
+    async (_, tls) => {
+      const running = await start({ tls });
+      await until(() => heartbeats(running) > 1);
+      expect(await command(running, "system.lockdown")).toMatchObject({
+        command_name: "lockdown",
+        command_status: "SUCCEEDED",
+        command_result: null,
+      });
+      await until(() => downed(running).length > 0);
+      expect(downed(running)).toEqual([["ip", "link", "set", "eth0", "down"]]);
+      expect(await isRefused(running.url)).toBe(true);
+      const sent = heartbeats(running);
+      await aWhile();
+      expect(heartbeats(running)).toBe(sent);
+      expect(running.exitCode).toBeNull();
+      running.agent.stop();
+      expect(await running.ended).toBe(0);
+    },
+  );
 
   test("is refused on a machine in use, and everything goes on", async () => {
     const files = { "/proc/self/mountinfo": "20 1 8:1 / / rw - ext4 /dev/sda1 rw\n" };

@@ -9,6 +9,7 @@ import { jsonObject } from "./param-types.ts";
 
 export const flow = defineExtension("flow", {
   start_flow: asyncCommand({
+    summary: "Runs several commands, one after the other, as one.",
     /** Each object maps command names to their parameters, run in the order given. */
     params: Type.Object({ flow: Type.Array(Type.Record(Type.String(), jsonObject)) }),
 

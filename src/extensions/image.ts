@@ -7,6 +7,7 @@ import { optional } from "./param-types.ts";
 
 export const image = defineExtension("image", {
   install_bootloader: asyncCommand({
+    summary: "Makes the written image bootable.",
     params: Type.Object({
       /** Null or "0x00000000" for a whole-disk image without a known root. */
       root_uuid: Type.Union([Type.String(), Type.Null()]),

@@ -6,6 +6,7 @@ import { defineExtension, syncCommand } from "./command.ts";
 
 export const log = defineExtension("log", {
   collect_system_logs: syncCommand({
+    summary: "The logs and the state of the machine, as a gzip-compressed tar archive in base64.",
     params: Type.Object({}),
     run: async ({ services, signal }) => ({
       system_logs: await collectMachineLogs({ ...services, signal }),

@@ -7,11 +7,13 @@ import { jsonObject } from "./param-types.ts";
 
 export const poll = defineExtension("poll", {
   get_hardware_info: syncCommand({
+    summary: "The inventory of the hardware, looked up anew.",
     params: Type.Object({}),
     run: ({ services }) => services.managers.inventory({ useCache: false }),
   }),
 
   set_node_info: syncCommand({
+    summary: "Tells a standalone agent its node, as a lookup would.",
     /** A lookup answer, with `node` and `config`. */
     params: Type.Object({ node_info: jsonObject }),
     async run({ services }, { node_info }) {

@@ -17,6 +17,7 @@ import type { BoundCommand, Command, CommandContext, CommandDirectory, Extension
 import { type CommandEvent, CommandFeed } from "./command-feed.ts";
 import type { CommandResult } from "./command-result.ts";
 import { failure, type Outcome, success } from "./outcome.ts";
+import { ResultBudget } from "./result-budget.ts";
 import type { Services } from "./services.ts";
 import { shorten } from "./shorten.ts";
 
@@ -43,6 +44,7 @@ export class CommandRegistry implements CommandDirectory {
   readonly #log: Logger;
   /** By id, oldest first. */
   readonly #entries = new Map<string, Entry>();
+  readonly #budget = new ResultBudget();
   readonly #listeners: ((ended: AsyncCommandEnded) => void)[] = [];
   /** Settles when the last request in line has been dealt with. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -106,6 +108,11 @@ export class CommandRegistry implements CommandDirectory {
   async stop(): Promise<void> {
     this.#stopping.abort(new CommandExecutionError("aborted because the agent is shutting down"));
     await this.#current?.ended.promise;
+  }
+
+  /** In the order given. */
+  get extensions(): readonly Extension[] {
+    return [...this.#extensions.values()];
   }
 
   extension(commandName: string): Extension {
@@ -182,6 +189,7 @@ export class CommandRegistry implements CommandDirectory {
   /** The command is over: its result, for readers of the list, for those who wait and for those who watch. */
   #settle(entry: Entry, outcome: Outcome): CommandResult {
     entry.state = finalState(entry, outcome);
+    this.#budget.add(entry);
     entry.phases.ended();
     entry.feed.end(entry.state);
     entry.ended.resolve();

@@ -10,6 +10,7 @@ import { optional } from "./param-types.ts";
 export const rescue = defineExtension("rescue", {
   /** Synchronous although conductors do not wait for it: they want SUCCEEDED in the answer itself. */
   finalize_rescue: syncCommand({
+    summary: "Stores the password of the rescue user and ends the agent.",
     params: Type.Object({
       rescue_password: optional(Type.String()),
       /** The password is a crypt(3) hash already. Train does not send it. */

@@ -16,6 +16,7 @@ const imageParams = { image_info: jsonObject, configdrive: optional(Type.String(
 export const standby = defineExtension("standby", {
   /** Train to Wallaby, and third parties; later conductors run the deploy step `write_image`. */
   prepare_image: asyncCommand({
+    summary: "Writes an image, and the config drive if there is one, to the install disk.",
     params: Type.Object(imageParams),
     validate: ({ image_info }, { config }) => validateImageInfo(config, image_info),
     run: (context, { image_info, configdrive }) =>
@@ -27,6 +28,7 @@ export const standby = defineExtension("standby", {
    * the image in any case, which `force` asks of the reference.
    */
   cache_image: asyncCommand({
+    summary: "The same as prepare_image, for machines that are prepared ahead of their deployment.",
     params: Type.Object({ ...imageParams, force: optional(Type.Boolean()) }),
     validate: ({ image_info }, { config }) => validateImageInfo(config, image_info),
     async run(context, { image_info, configdrive }) {
@@ -37,16 +39,19 @@ export const standby = defineExtension("standby", {
 
   /** Reboots, into what was written if the conductor has changed the boot device. */
   run_image: asyncCommand({
+    summary: "Reboots the machine, into what was written if the boot device has been changed.",
     params: noParams,
     run: ({ services, signal }) => changePower({ ...services, signal }, "reboot"),
   }),
 
   power_off: asyncCommand({
+    summary: "Powers the machine off, with all file systems flushed.",
     params: noParams,
     run: ({ services, signal }) => changePower({ ...services, signal }, "poweroff"),
   }),
 
   sync: syncCommand({
+    summary: "Flushes all file systems to their disks.",
     params: noParams,
     async run({ services: { system, managers }, signal }) {
       await syncDisks(system, signal);
@@ -58,6 +63,7 @@ export const standby = defineExtension("standby", {
   }),
 
   get_partition_uuids: syncCommand({
+    summary: "The UUIDs of the partitions of the image that was written last.",
     params: noParams,
     async run({ services: { system, deployment } }) {
       if (deployment.image === null)

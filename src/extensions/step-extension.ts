@@ -22,6 +22,7 @@ const STEP_ERRORS = { clean: CleaningError, deploy: DeploymentError, service: Se
 export function stepExtension(kind: StepKind): Extension {
   return defineExtension(kind, {
     [`get_${kind}_steps`]: syncCommand({
+      summary: `The ${kind} steps that this machine offers, by hardware manager.`,
       params: Type.Object({ node: jsonObject, ports: jsonList }),
       async run({ services: { managers } }, { node, ports }) {
         await managers.node.cache(node);
@@ -33,15 +34,18 @@ export function stepExtension(kind: StepKind): Extension {
     }),
 
     [`execute_${kind}_step`]: asyncCommand({
+      summary: `Runs one ${kind} step. Its own parameters stand in the step's \`args\`.`,
       params: Type.Object({ step: jsonObject, node: jsonObject, ports: jsonList }),
       unknownParams: "pass",
-      async run({ services: { managers }, signal, report }, { step, node, ports }, others) {
+      async run({ services: { managers, metrics }, signal, report }, { step, node, ports }, others) {
         const { [`${kind}_version`]: version, ...extra } = others;
         await managers.node.cache(node);
         managers.checkVersions(version);
         const { name, args } = readStep(kind, step);
         const call = { node, ports, args: { ...extra, ...args }, signal, report };
-        const result = await managers.executeStep(kind, name, call).catch((error: unknown) => {
+        const timer = metrics.timer(`ironic_python_agent.steps.${kind}.${name}`);
+        const work = timer.time(() => managers.executeStep(kind, name, call));
+        const result = await work.catch((error: unknown) => {
           throw stepError(kind, name, error);
         });
         // The conductor compares interface and name of the echo with the step it waits for.

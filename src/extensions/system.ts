@@ -6,6 +6,7 @@ import { defineExtension, syncCommand } from "./command.ts";
 
 export const system = defineExtension("system", {
   lockdown: syncCommand({
+    summary: "Stops the API and the heartbeats and takes the network interfaces down; the process stays.",
     params: Type.Object({}),
     async run({ services: { system: machine, config, lifecycle } }) {
       await assertMayLockDown(machine, config);

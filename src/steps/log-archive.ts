@@ -54,16 +54,17 @@ export class LogArchive {
   /** Adds text with its secrets masked; a second member of a name is ignored. */
   async addText(name: string, text: string): Promise<void> {
     const { member } = this.#limits;
-    const kept = text.length > member ? text.slice(-member) : text;
-    if (kept !== text) this.#noteCut(name, text.length);
-    await this.#add(name, await this.#masked(kept));
+    if (text.length <= member) return this.#add(name, await this.#masked(text));
+    this.#noteCut(name, text.length);
+    return this.#add(name, await this.#masked(wholeLines(text.slice(-member))));
   }
 
   /** Adds a regular file as far as it is there: text with its secrets masked, anything else as it is. */
   async addFile(name: string, path: string): Promise<void> {
-    const content = await this.#readEnd(name, path);
-    const isText = !content.subarray(0, SNIFFED).includes(0);
-    await this.#add(name, isText ? await this.#masked(new TextDecoder().decode(content)) : [content]);
+    const { content, cut } = await this.#readEnd(name, path);
+    if (content.subarray(0, SNIFFED).includes(0)) return this.#add(name, [content]);
+    const text = new TextDecoder().decode(content);
+    return this.#add(name, await this.#masked(cut ? wholeLines(text) : text));
   }
 
   /** Something the reader of the archive should know: what is missing, and why. */
@@ -120,17 +121,26 @@ export class LogArchive {
     return parts;
   }
 
-  async #readEnd(name: string, path: string): Promise<Uint8Array> {
+  async #readEnd(name: string, path: string): Promise<{ content: Uint8Array; cut: boolean }> {
     await using file = await this.#system.files.open(path);
     const size = Math.min(file.size, this.#limits.member);
-    if (size < file.size) this.#noteCut(name, file.size);
+    const cut = size < file.size;
+    if (cut) this.#noteCut(name, file.size);
     const buffer = new Uint8Array(size);
-    return buffer.subarray(0, await file.read(buffer, file.size - size));
+    return { content: buffer.subarray(0, await file.read(buffer, file.size - size)), cut };
   }
 
   #noteCut(name: string, size: number): void {
     this.note(`${name}: only the last ${this.#limits.member} of ${size} bytes`);
   }
+}
+
+/**
+ * The text from its first whole line on. Of the line it was cut in only the end is there, which may be a secret without the name that
+ * gives it away.
+ */
+export function wholeLines(cutText: string): string {
+  return cutText.slice(cutText.indexOf("\n") + 1);
 }
 
 function sizeOf(parts: readonly Uint8Array[]): number {

@@ -217,14 +217,18 @@ async function releaseStaleArrays(
   members: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
+  const stale = new Map<string, readonly string[]>();
   for (const member of members) {
     const holders = await holdersOf(system, (await kernelName(system, member)) ?? "");
-    for (const holder of holders) {
-      system.log.warning(`stopping ${devicePath(holder)}, which an old superblock on ${member} brought up`);
-      await stopArray(system, devicePath(holder), signal);
-    }
-    if (holders.length > 0) await zeroSuperblock(system, member, signal);
+    if (holders.length > 0) stale.set(member, holders.map(devicePath));
   }
+  for (const array of new Set([...stale.values()].flat())) {
+    system.log.warning(
+      `stopping ${array}, which old superblocks on ${[...stale.keys()].join(", ")} brought up`,
+    );
+    await stopArray(system, array, signal);
+  }
+  for (const member of stale.keys()) await zeroSuperblock(system, member, signal);
 }
 
 /** By its number in the configuration, unless an array that is kept has that. */

@@ -75,10 +75,11 @@ async function deletePass(
   for (const array of arrays) {
     if (array.decision.fate === "keep") system.log.warning(`${array.device} (${array.name}) is kept`);
     else if (array.decision.fate === "wipe") await empty(context, array);
-    else {
-      await takeApart(context, array, membersOf(array));
+    else if (await takeApart(context, array, membersOf(array))) {
       freed.push(...membersOf(array));
       for (const holder of array.holders) holders.add(holder);
+    } else {
+      for (const member of membersOf(array)) protectedMembers.add(member);
     }
   }
   const protectedDisks = new Set<string>();
@@ -142,15 +143,18 @@ async function empty({ system, signal }: RaidContext, { device, decision }: Deci
   await tolerated(system, signal, `emptying ${device}`, () => wipeSignatures(system, device, signal));
 }
 
-/** @throws SoftwareRAIDError if a component cannot be read */
+/**
+ * False if it does not stop: then its disks stay as they are.
+ * @throws SoftwareRAIDError if a component cannot be read
+ */
 async function takeApart(
   { system, signal }: RaidContext,
   { device }: DecidedArray,
   members: readonly string[],
-): Promise<void> {
+): Promise<boolean> {
   const name = await kernelName(system, device);
   // Gone with another array that was built on it.
-  if (name === null) return;
+  if (name === null) return true;
   system.log.info(`deleting ${device}, made of ${members.join(", ") || "nothing that is there"}`);
   await tolerated(system, signal, `releasing ${device}`, async () => {
     for (const part of [...(await partitionsOf(system, name)).map((partition) => partition.name), name])
@@ -158,11 +162,13 @@ async function takeApart(
   });
   await tolerated(system, signal, `wiping ${device}`, () => wipeSignatures(system, device, signal));
   await settleUdev(system, signal);
-  await tolerated(system, signal, `stopping ${device}`, () => stopArray(system, device, signal));
-  for (const member of members) {
-    if ((await kernelName(system, member)) === null) continue;
-    await clearMember(system, member, signal);
-  }
+  const stopped = await tolerated(system, signal, `stopping ${device}`, () =>
+    stopArray(system, device, signal),
+  );
+  if (!stopped) return false;
+  for (const member of members)
+    if ((await kernelName(system, member)) !== null) await clearMember(system, member, signal);
+  return true;
 }
 
 async function clearMember(
@@ -222,17 +228,19 @@ async function diskOf(system: RaidContext["system"], member: string): Promise<st
   return devicePath((await diskOfPartition(system, name)) ?? name);
 }
 
-/** What is left of it shows in the next scan. */
+/** False if it failed; what is left shows in the next scan. */
 async function tolerated(
   system: RaidContext["system"],
   signal: AbortSignal,
   action: string,
   work: () => Promise<void>,
-): Promise<void> {
+): Promise<boolean> {
   try {
     await work();
+    return true;
   } catch (error) {
     signal.throwIfAborted();
     system.log.warning(`${action}: ${errorText(error)}`);
+    return false;
   }
 }

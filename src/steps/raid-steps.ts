@@ -27,7 +27,7 @@ export function createConfigurationStep(host: RaidHost): Step {
     step: "create_configuration",
     ...COMMON,
     abortable: true,
-    run: (context) => createRaid(context, host, targetConfiguration(context.node)),
+    run: async (context) => createRaid(context, host, targetConfiguration(context.node)),
   };
 }
 

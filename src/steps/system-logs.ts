@@ -4,18 +4,23 @@
 
 import { CommandExecutionError, errorText } from "../errors.ts";
 import type { System } from "../system/system.ts";
-import { ARCHIVE_LIMITS, LogArchive } from "./log-archive.ts";
+import { ARCHIVE_LIMITS, LogArchive, wholeLines } from "./log-archive.ts";
 
 export type SystemLogsOptions = {
   /** Latest lines of the journal to take; by default as many as fit. */
   readonly journalLines?: number;
-  /** Absolute paths of files and directories to take, too; missing ones are left out. */
-  readonly files?: readonly string[];
-  /** Text by the name of its member. */
-  readonly texts?: Readonly<Record<string, string>>;
-  /** What the reader should know, e.g. what could not be asked. */
-  readonly notes?: readonly string[];
+  /** Finds what else to take, while the programs run. */
+  readonly findMore?: () => Promise<MoreLogs>;
   readonly signal: AbortSignal;
+};
+
+export type MoreLogs = {
+  /** Absolute paths of files and directories; missing ones are left out. */
+  readonly files: readonly string[];
+  /** Text by the name of its member. */
+  readonly texts: Readonly<Record<string, string>>;
+  /** What the reader should know, e.g. what could not be asked. */
+  readonly notes: readonly string[];
 };
 
 /** Members that are the output of a program, by name. */
@@ -40,9 +45,10 @@ const KERNEL_FILES: Readonly<Record<string, string>> = { mdstat: "/proc/mdstat" 
 const LOG_DIRECTORY = "/var/log";
 /** With lines of 160 characters these are as much as a member may be. */
 const JOURNAL_LINES = 50_000;
-/** Seconds and bytes for one program. */
-const PROGRAM_TIMEOUT = 20;
+/** Seconds and bytes for one program; lshw takes its time on large machines. */
+const PROGRAM_TIMEOUT = 35;
 const PROGRAM_OUTPUT = 2 * 1024 * 1024;
+const NOTHING_MORE: MoreLogs = { files: [], texts: {}, notes: [] };
 /** Files of one directory tree, and how deep it is looked into. */
 const MAX_FILES = 1000;
 const MAX_DEPTH = 8;
@@ -54,22 +60,22 @@ const MAX_DEPTH = 8;
 export async function collectSystemLogs(system: System, options: SystemLogsOptions): Promise<string> {
   const archive = new LogArchive(system);
   const { signal } = options;
-  for (const note of options.notes ?? []) archive.note(note);
   const programs = Object.entries(PROGRAMS).map(
     async ([name, argv]) => [name, await output(system, argv, signal)] as const,
   );
   const reading = readJournal(system, options);
+  const finding = options.findMore?.() ?? Promise.resolve(NOTHING_MORE);
   // Whatever becomes of one of them, none is still running when this ends.
-  await Promise.allSettled([reading, ...programs]);
-  const journal = await reading;
+  await Promise.allSettled([reading, finding, ...programs]);
+  const [journal, more] = [await reading, await finding];
   if (journal !== null) await archive.addText("journal", journal);
   for (const [name, { text, reason }] of await Promise.all(programs)) {
     if (text !== null) await archive.addText(name, text);
     else archive.note(`${name}: left out, ${reason}`);
   }
-  for (const [name, text] of Object.entries(options.texts ?? {}))
-    await archive.addText(memberName(name), text);
-  await addFiles(system, archive, journal === null, options.files ?? []);
+  for (const [name, text] of Object.entries(more.texts)) await archive.addText(memberName(name), text);
+  await addFiles(system, archive, journal === null, more.files);
+  for (const note of more.notes) archive.note(note);
   signal.throwIfAborted();
   return Buffer.from(await archive.finish()).toString("base64");
 }
@@ -100,7 +106,9 @@ async function output(
 ): Promise<Output> {
   try {
     const { stdout } = await system.run(argv, { timeout: PROGRAM_TIMEOUT, maxOutput, signal });
-    return { text: stdout, reason: null };
+    // Of longer output the end was kept.
+    const cut = Buffer.byteLength(stdout) >= maxOutput;
+    return { text: cut ? wholeLines(stdout) : stdout, reason: null };
   } catch (error) {
     signal.throwIfAborted();
     return { text: null, reason: errorText(error) };

@@ -160,6 +160,12 @@ describe("failures on the wire", () => {
   });
 });
 
+test("a secret in the details of a failure does not reach Ironic", () => {
+  const details = failure(new Error("curl http://user:S3CRET@host/ --agent_token S3CRET exit code 22"))
+    .command_error?.details;
+  expect(details).toBe("curl http://******@host/ --agent_token ****** exit code 22");
+});
+
 describe("results on the wire", () => {
   test.each([
     ["sync", "text", { result: "text" }],

@@ -209,6 +209,28 @@ describe("execute_*_step", () => {
     });
   });
 
+  // contract 10.29: three config drives of 100 MiB, as a conductor sends them
+  test("300 MiB of parameters reach the step, and neither the log nor the list", async () => {
+    const drive = "A".repeat(100 * 1024 * 1024);
+    const sizes: unknown[] = [];
+    const writes = step("write_image", async (_, args) => {
+      sizes.push((args.configdrive as string).length, (args.user_data as string).length);
+      return null;
+    });
+    const { registry, result, system } = await execute(
+      "deploy",
+      { steps: [writes] },
+      {
+        step: { step: "write_image", args: { configdrive: drive, user_data: drive } },
+        node: { instance_info: { configdrive: drive } },
+      },
+    );
+    expect(result.command_status).toBe("SUCCEEDED");
+    expect(sizes).toEqual([drive.length, drive.length]);
+    expect(JSON.stringify(registry.results()).length).toBeLessThan(1000);
+    expect(Math.max(...system.records.map(({ message }) => message.length))).toBeLessThan(1000);
+  });
+
   // control-plane 11.48, contract 10.28
   test("neither secrets nor bulk come back in the echo or go to the log", async () => {
     const secret = "c2VjcmV0LWNvbmZpZy1kcml2ZQ==";

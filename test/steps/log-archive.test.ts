@@ -22,17 +22,18 @@ async function archive(
   };
 }
 
-test("of a long member the end is kept, text or file, and the notes say so", async () => {
-  const { members } = await archive({ member: 10 }, { files: { "/log": "0123456789END" } }, async (made) => {
+test("of a long member the last whole lines are kept, text or file, and the notes say so", async () => {
+  const long = "agent_token=S3CRET\nline 2\nEND";
+  const { members } = await archive({ member: 16 }, { files: { "/log": long } }, async (made) => {
     await made.addFile("log", "/log");
-    await made.addText("text", "0123456789end");
+    await made.addText("text", long);
     await made.addText("short", "0123456789");
   });
   expect(Object.fromEntries(members)).toEqual({
-    log: "3456789END",
-    text: "3456789end",
+    log: "line 2\nEND",
+    text: "line 2\nEND",
     short: "0123456789",
-    "collection-notes": "log: only the last 10 of 13 bytes\ntext: only the last 10 of 13 bytes\n",
+    "collection-notes": "log: only the last 16 of 29 bytes\ntext: only the last 16 of 29 bytes\n",
   });
 });
 

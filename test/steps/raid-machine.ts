@@ -29,7 +29,17 @@ export class RaidMachine {
 
   constructor(disks: readonly string[], files: Readonly<Record<string, RecordedFile>> = {}) {
     const answer: RecordedProgram = (argv) => this.#run(argv);
-    const programs = ["parted", "sgdisk", "mdadm", "wipefs", "partx", "partprobe", "udevadm", "sync"];
+    const programs = [
+      "lsblk",
+      "parted",
+      "sgdisk",
+      "mdadm",
+      "wipefs",
+      "partx",
+      "partprobe",
+      "udevadm",
+      "sync",
+    ];
     const recorded = recordedSystem({
       programs: Object.fromEntries(programs.map((program) => [program, answer])),
       files: {
@@ -137,6 +147,8 @@ export class RaidMachine {
     switch (argv[0]) {
       case "parted":
         return this.#parted(argv);
+      case "lsblk":
+        return { stdout: argv.includes("--fs") ? this.#fileSystems(target) : this.#listing() };
       case "sgdisk":
         return { stdout: "Creating new GPT entries in memory.\n2048\n" };
       case "partx":
@@ -153,6 +165,35 @@ export class RaidMachine {
       default:
         return {};
     }
+  }
+
+  #listing(): string {
+    const type = (name: string) =>
+      this.#disks.has(name) ? "disk" : this.#arrays.has(name) ? "raid1" : "part";
+    const blockdevices = this.devices.map((device) => {
+      const kname = device.replace("/dev/", "");
+      const numbers = { size: 10 * 2 ** 30, rota: false, "log-sec": 512, "phy-sec": 512 };
+      return {
+        kname,
+        type: type(kname),
+        model: null,
+        uuid: null,
+        partuuid: null,
+        serial: null,
+        wwn: null,
+        tran: null,
+        ...numbers,
+      };
+    });
+    return JSON.stringify({ blockdevices });
+  }
+
+  /** What is on a device and on its partitions. */
+  #fileSystems(name: string): string {
+    const parts = (this.#disks.get(name) ?? []).map((number) => partitionName(name, number));
+    return [name, ...parts]
+      .map((part) => `${part}${this.#superblocks.has(part) ? " linux_raid_member" : ""}\n`)
+      .join("");
   }
 
   #parted(argv: readonly string[]): object {

@@ -7,7 +7,7 @@ import { collectSystemLogs, type SystemLogsOptions } from "../../src/steps/syste
 import { realClock } from "../../src/system/clock.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { createLogger } from "../../src/system/log.ts";
-import { createRun } from "../../src/system/programs.ts";
+import { createRun, type RunOptions } from "../../src/system/programs.ts";
 import type { System } from "../../src/system/system.ts";
 import { type Recording, recordedSystem } from "../support/recorded-system.ts";
 import { rejection } from "../support/rejection.ts";
@@ -57,7 +57,7 @@ describe("what is in the archive", () => {
       text: "output of ip addr\n",
     });
     expect(members.get("mdstat")?.text).toBe(MDSTAT["/proc/mdstat"]);
-    expect(system.calls).toContainEqual(["journalctl", "--full", "--no-pager", "-b", "-n", "100000"]);
+    expect(system.calls).toContainEqual(["journalctl", "--full", "--no-pager", "-b", "-n", "50000"]);
     expect(system.calls).toContainEqual(["lsblk", "--all", "--bytes", "--output-all", "--pairs"]);
   });
 
@@ -99,9 +99,11 @@ describe("what is in the archive", () => {
     const { members, text } = await collect(
       { programs: JOURNAL, files },
       {
-        files: ["/run/agent.log", "/opt/logs", "/missing"],
-        texts: { "udev/sda": "{}", "../../etc/passwd": "no way out" },
-        notes: ["hardware managers: left out, it is broken"],
+        findMore: async () => ({
+          files: ["/run/agent.log", "/opt/logs", "/missing"],
+          texts: { "udev/sda": "{}", "../../etc/passwd": "no way out" },
+          notes: ["hardware managers: left out, it is broken"],
+        }),
         journalLines: 10_000,
       },
     );
@@ -110,7 +112,7 @@ describe("what is in the archive", () => {
     expect(text("opt/logs/a/b")).toBe("vendor\n");
     expect(text("udev/sda")).toBe("{}");
     expect(text("etc/passwd")).toBe("no way out");
-    expect(text("collection-notes")).toStartWith("hardware managers: left out, it is broken\n");
+    expect(text("collection-notes")).toEndWith("hardware managers: left out, it is broken\n");
   });
 
   test("a journal that cannot be read fails the collection", async () => {
@@ -118,7 +120,7 @@ describe("what is in the archive", () => {
     const system = recordedSystem({ programs });
     expect(await rejection(collectSystemLogs(system, options()))).toMatchObject({
       type: "CommandExecutionError",
-      details: expect.stringContaining('output of the command "journalctl --full --no-pager -b -n 100000"'),
+      details: expect.stringContaining('output of the command "journalctl --full --no-pager -b -n 50000"'),
     });
   });
 });
@@ -131,12 +133,21 @@ describe("secrets", () => {
         programs: { dmesg: { stdout: "Kernel command line: ipa-agent-token=S3CRET quiet\n" } },
         files: { "/var/log/a": "GET /v1/commands/?agent_token=S3CRET", "/var/log/wtmp": binary },
       },
-      { texts: { vendor: '{"password": "S3CRET"}' } },
+      { findMore: async () => ({ texts: { vendor: '{"password": "S3CRET"}' }, files: [], notes: [] }) },
     );
     expect([...members.values()].map(({ text }) => text).join()).not.toContain("S3CRET");
     expect(members.get("dmesg")?.text).toBe("Kernel command line: ipa-agent-token=****** quiet\n");
     expect(members.get("var/log/wtmp")?.header.size).toBe(binary.length);
     expect(members.get("var/log/wtmp")?.text).toEndWith("agent_token=kept");
+  });
+
+  test("are not left over where the output of a program was cut in the middle of a line", async () => {
+    // What the runner keeps of longer output: exactly as many bytes as it was told.
+    const ps = (_: readonly string[], { maxOutput = 0 }: RunOptions) => ({
+      stdout: `S3CRET --debug\n${"x".repeat(maxOutput)}`.slice(0, maxOutput),
+    });
+    const { text } = await collect({ programs: { ...JOURNAL, ps } });
+    expect(text("ps")).toMatch(/^x+$/);
   });
 });
 
