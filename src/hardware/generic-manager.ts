@@ -76,14 +76,14 @@ export class GenericHardwareManager implements HardwareManager {
     return Support.generic;
   }
 
-  async initialize(): Promise<void> {
+  async initialize(signal?: AbortSignal): Promise<void> {
     if (await this.#guard.inRamdisk()) {
       await unmountConfigDrive(this.#system);
       await prepareMachine(this.#system);
     } else {
       this.#log.info("not in a ramdisk: no arrays are assembled, no iSCSI disks attached, no drivers loaded");
     }
-    await this.waitForDisks();
+    await this.waitForDisks(signal);
   }
 
   async listNetworkInterfaces(options: { readonly collectLldp?: boolean } = {}): Promise<NetworkInterface[]> {
@@ -127,8 +127,8 @@ export class GenericHardwareManager implements HardwareManager {
     return platformVendor(await this.#platform.get());
   }
 
-  listBlockDevices(options?: { readonly includePartitions?: boolean }): Promise<BlockDevice[]> {
-    return listBlockDevices(this.#system, options);
+  async listBlockDevices(options?: { readonly includePartitions?: boolean }): Promise<BlockDevice[]> {
+    return this.#context.filterDevices("disk", await listBlockDevices(this.#system, options));
   }
 
   async getOsInstallDevice({ refresh = false }: { readonly refresh?: boolean } = {}): Promise<string> {
@@ -168,7 +168,7 @@ export class GenericHardwareManager implements HardwareManager {
     });
   }
 
-  async waitForDisks(): Promise<void> {
+  async waitForDisks(signal?: AbortSignal): Promise<void> {
     const { config, system } = this.#context;
     if (!config.get("allow_host_disks") && !(await this.#guard.inRamdisk())) {
       this.#log.info("not in a ramdisk: nothing will be installed here, so no disk is waited for");
@@ -180,6 +180,7 @@ export class GenericHardwareManager implements HardwareManager {
       delay: config.get("disk_wait_delay"),
       clock: system.clock,
       log: this.#log,
+      signal,
     });
   }
 

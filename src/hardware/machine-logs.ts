@@ -2,7 +2,7 @@
 
 import type { Config } from "../config/config.ts";
 import { errorText, HardwareManagerMethodNotFound } from "../errors.ts";
-import { collectSystemLogs } from "../steps/system-logs.ts";
+import { collectSystemLogs, type MoreLogs } from "../steps/system-logs.ts";
 import type { System } from "../system/system.ts";
 import type { SystemLogs } from "./manager.ts";
 import type { HardwareManagers } from "./managers.ts";
@@ -16,30 +16,39 @@ export type MachineLogsOptions = {
   readonly signal: AbortSignal;
 };
 
-/** Seconds for all managers together: the conductor waits a minute for everything. */
-const MANAGERS_TIMEOUT = 15;
+/** Seconds for all managers together, while the programs run: the conductor waits a minute for everything. */
+const MANAGERS_TIMEOUT = 35;
 
 /** A tar.gz in base64. @throws CommandExecutionError when there is a journal that cannot be read */
-export async function collectMachineLogs(options: MachineLogsOptions): Promise<string> {
-  const { system, config, journalLines, signal } = options;
-  const { additions, notes } = await askManagers(options);
+export function collectMachineLogs(options: MachineLogsOptions): Promise<string> {
+  const { system, journalLines, signal } = options;
   return collectSystemLogs(system, {
     ...(journalLines === undefined ? {} : { journalLines }),
-    texts: Object.assign({}, ...additions.map(({ outputs }) => outputs)),
-    files: [
-      ...[config.get("log_file"), config.get("log_dir")].filter((path) => path !== null),
-      ...additions.flatMap(({ files }) => files),
-    ],
-    notes,
+    findMore: () => findMore(options),
     signal,
   });
 }
 
-/** A manager that fails or hangs must not cost the operator the other logs. */
-async function askManagers(
-  options: MachineLogsOptions,
-): Promise<{ additions: SystemLogs[]; notes: string[] }> {
-  const { managers, system, signal } = options;
+/** The agent's own log, and what the managers add. One that fails or hangs must not cost the operator the other logs. */
+async function findMore(options: MachineLogsOptions): Promise<MoreLogs> {
+  const { config, system, signal } = options;
+  const files = [config.get("log_file"), config.get("log_dir")].filter((path) => path !== null);
+  try {
+    const additions = await askManagers(options);
+    return {
+      texts: Object.assign({}, ...additions.map(({ outputs }) => outputs)),
+      files: [...files, ...additions.flatMap((addition) => addition.files)],
+      notes: [],
+    };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof HardwareManagerMethodNotFound) return { texts: {}, files, notes: [] };
+    system.log.warning("The hardware managers' own logs are not collected", error);
+    return { texts: {}, files, notes: [`hardware managers: left out, ${errorText(error)}`] };
+  }
+}
+
+async function askManagers({ managers, system, signal }: MachineLogsOptions): Promise<SystemLogs[]> {
   const answered = new AbortController();
   const tooLate = system.clock
     .sleep(MANAGERS_TIMEOUT, AbortSignal.any([signal, answered.signal]))
@@ -48,12 +57,7 @@ async function askManagers(
     });
   try {
     const answers = await Promise.race([managers.dispatchAll("collectSystemLogs", answered.signal), tooLate]);
-    return { additions: [...answers.values()], notes: [] };
-  } catch (error) {
-    signal.throwIfAborted();
-    if (error instanceof HardwareManagerMethodNotFound) return { additions: [], notes: [] };
-    system.log.warning("The hardware managers' own logs are not collected", error);
-    return { additions: [], notes: [`hardware managers: left out, ${errorText(error)}`] };
+    return [...answers.values()];
   } finally {
     // Ends the wait, and the work of a manager that is late.
     answered.abort(new Error("the logs are being sent"));

@@ -15,10 +15,11 @@ export type DiskWait = {
   readonly delay: number;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly signal?: AbortSignal | undefined;
 };
 
-/** @throws whatever `find` throws, except DeviceNotFound */
-export async function waitForDisks({ find, attempts, delay, clock, log }: DiskWait): Promise<void> {
+/** @throws whatever `find` throws, except DeviceNotFound; the signal's reason */
+export async function waitForDisks({ find, attempts, delay, clock, log, signal }: DiskWait): Promise<void> {
   for (let attempt = 1; attempt <= attempts; attempt += 1) {
     try {
       const device = await find();
@@ -34,6 +35,6 @@ export async function waitForDisks({ find, attempts, delay, clock, log }: DiskWa
       }
       log.debug(`attempt ${attempt} of ${attempts} to find the root disk: ${error.details}`);
     }
-    await clock.sleep(delay);
+    await clock.sleep(delay, signal);
   }
 }

@@ -53,6 +53,7 @@ async function incompatible(): Promise<never> {
 }
 
 describe("loading", () => {
+  // control-plane 11.70
   test("all are evaluated once, then initialized by support, equals in the order they were found", async () => {
     const events: string[] = [];
     const watched = (className: string, support: number): Given => ({
@@ -93,7 +94,41 @@ describe("loading", () => {
   });
 });
 
+test("those who only look evaluate, and initialize nothing", async () => {
+  let initialized = 0;
+  const { managers } = managersOn({}, {}, [
+    () =>
+      manager({
+        className: "A",
+        initialize: async () => {
+          initialized += 1;
+        },
+        getBmcAddress: async () => "192.0.2.1",
+      }),
+  ]);
+  await managers.evaluate();
+  expect(await managers.dispatch("getBmcAddress")).toBe("192.0.2.1");
+  expect(initialized).toBe(0);
+});
+
+test("an aborted load ends between two managers, and its signal reaches the initialization", async () => {
+  const stop = new AbortController();
+  const events: string[] = [];
+  const watched = (className: string) => () =>
+    manager({
+      className,
+      initialize: async (signal) => {
+        events.push(`${className} ${signal === stop.signal}`);
+        stop.abort(new Error("told to stop"));
+      },
+    });
+  const { managers } = managersOn({}, {}, [watched("A"), watched("B")]);
+  expect(String(await rejection(managers.load(stop.signal)))).toContain("told to stop");
+  expect(events).toEqual(["A true"]);
+});
+
 describe("dispatch to one", () => {
+  // control-plane 11.71
   test("the first that has the method answers; null is an answer", async () => {
     const managers = await load(
       { className: "Low", getBmcAddress: async () => "192.0.2.1" },
@@ -125,6 +160,7 @@ describe("dispatch to one", () => {
     expect(await thrower(managers.dispatch("listBlockDevices"))).toThrow(new BlockDeviceError("broken"));
   });
 
+  // control-plane 11.72
   test("nobody: the method is named as the reference names it", async () => {
     const managers = await load({ className: "Vendor", listBlockDevices: incompatible });
     const failed = managers.dispatch("listBlockDevices");
@@ -149,6 +185,103 @@ describe("dispatch to one", () => {
     const { managers } = managersOn({}, {}, [() => new Counting()]);
     await managers.load();
     expect(await managers.dispatch("getOsInstallDevice", { refresh: true })).toBe('[{"refresh":true}]');
+  });
+});
+
+describe("asking those that come after", () => {
+  test("a manager adds to the next one's answer", async () => {
+    const { managers } = managersOn({}, {}, [
+      () => manager({ className: "Generic", getBmcAddress: async () => "192.0.2.1" }),
+      (context) => {
+        const vendor = manager({
+          className: "Vendor",
+          support: 2,
+          getBmcAddress: async () => `vendor ${await context.dispatchAfter(vendor, "getBmcAddress")}`,
+        });
+        return vendor;
+      },
+    ]);
+    await managers.load();
+    expect(await managers.dispatch("getBmcAddress")).toBe("vendor 192.0.2.1");
+  });
+
+  test("after the last there is nobody", async () => {
+    const { managers } = managersOn({}, {}, [
+      (context) => {
+        const only = manager({
+          className: "Only",
+          getBmcAddress: () => context.dispatchAfter(only, "getBmcAddress"),
+        });
+        return only;
+      },
+    ]);
+    await managers.load();
+    expect(await thrower(managers.dispatch("getBmcAddress"))).toThrow(
+      "Could not find method: get_bmc_address",
+    );
+  });
+});
+
+describe("methods that only plug-ins know", () => {
+  const own = (className: string, answer: () => Promise<Json>, support = 1): Given => ({
+    className,
+    support,
+    ownMethods: { greet: answer },
+  });
+
+  test("are asked like the others: by support, and one may pass", async () => {
+    const managers = await load(
+      own("Low", async () => "low"),
+      own("High", incompatible, 2),
+      { className: "Without", support: 3, ownMethods: {} },
+    );
+    expect(await managers.dispatchOwn("greet", [])).toBe("low");
+  });
+
+  test("nobody: the name as it was given, and nothing of the object's own", async () => {
+    const managers = await load(own("A", incompatible));
+    for (const name of ["greet", "toString", "constructor"])
+      expect(await thrower(managers.dispatchOwn(name, []))).toThrow(`Could not find method: ${name}`);
+  });
+});
+
+describe("filtering devices", () => {
+  // control-plane 10, filter_device
+  test("the first manager with an opinion hides or changes; without one the device stays", async () => {
+    const [a, b, c] = ["a", "b", "c"].map((name) => ({ name: `/dev/${name}` }) as never);
+    const managers = await load(
+      { className: "Low", filterDevice: async (device) => ({ ...device, model: "seen by low" }) as never },
+      {
+        className: "High",
+        support: 2,
+        filterDevice: async (device, kind) => {
+          expect(kind).toBe("disk");
+          if ("name" in device && device.name === "/dev/a") return null;
+          if ("name" in device && device.name === "/dev/b")
+            return { ...device, model: "seen by high" } as never;
+          return incompatible();
+        },
+      },
+    );
+    expect(await managers.filterDevices("disk", [a, b, c] as never[])).toEqual([
+      { name: "/dev/b", model: "seen by high" },
+      { name: "/dev/c", model: "seen by low" },
+    ] as never);
+    expect(await (await load({ className: "None" })).filterDevices("disk", [a] as never[])).toEqual([
+      a,
+    ] as never);
+  });
+
+  test("a filter that fails fails the listing", async () => {
+    const managers = await load({
+      className: "A",
+      filterDevice: async () => {
+        throw new BlockDeviceError("broken");
+      },
+    });
+    expect(await thrower(managers.filterDevices("disk", [{}] as never[]))).toThrow(
+      new BlockDeviceError("broken"),
+    );
   });
 });
 
@@ -189,6 +322,7 @@ describe("versions", () => {
     expect(same.versions()).toEqual({ x: "2" });
   });
 
+  // hardware 13.55
   test("the whole map must be equal; null and absent are not checked", async () => {
     const managers = await load(...two);
     managers.checkVersions(null);
@@ -212,6 +346,7 @@ describe("versions", () => {
 describe("step listing", () => {
   const listing = (steps: readonly Step[]) => ({ steps: async () => steps });
 
+  // control-plane 11.73, 11.74; hardware 13.54
   test("support decides between equal names, then priority, then the class name", async () => {
     const managers = await load(
       { className: "Zeta", ...listing([step("by_support", 99), step("by_priority", 5), step("by_name", 1)]) },
@@ -296,6 +431,26 @@ describe("executing a step", () => {
     expect(await rejection(managers.executeStep("clean", "unknown", call()))).toBeInstanceOf(
       HardwareManagerMethodNotFound,
     );
+  });
+
+  test("a step may run the one below it, with arguments of its own", async () => {
+    const managers = await load(
+      {
+        className: "Generic",
+        steps: async () => [step("go", 0, async (_, args) => ["generic", args.a ?? null])],
+      },
+      {
+        className: "Vendor",
+        support: 2,
+        steps: async () => [
+          step("go", 0, async (context) => ["vendor", (await context.next?.({ a: 2 })) ?? null]),
+        ],
+      },
+    );
+    expect(await managers.executeStep("clean", "go", { ...call(), args: { a: 1 } })).toEqual([
+      "vendor",
+      ["generic", 2],
+    ]);
   });
 
   test("a failing step fails as it is, and nobody else tries", async () => {

@@ -192,6 +192,12 @@ describe("speed", () => {
     expect(await speed({ eth0: [6, 7, 49, 74] })).toBeNull();
   });
 
+  test("of the recorded machine is what lshw calls capacity there", async () => {
+    const { interfaces } = await interfacesOf(await loadMachine("qemu-numa"));
+    // An Intel card that is down, and a virtio card, of which lshw knows none.
+    expect([interfaces.eth0!.speed_mbps, interfaces.eth1!.speed_mbps]).toEqual([1000, null]);
+  });
+
   test("is that of the moment where the driver does not answer", async () => {
     expect(await speed(undefined)).toBe(100);
   });

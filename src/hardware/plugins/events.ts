@@ -4,18 +4,48 @@
 import { isJsonObject, type Json, type JsonObject } from "../../json.ts";
 import type { Metrics } from "../../metrics/metrics.ts";
 import type { Progress } from "../../progress.ts";
+import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
 
 const LONGEST_TEXT = 8192;
+/** Lines a plug-in may write to the log in so many seconds: enough for a talkative tool, too few to fill a ramdisk. */
+const MOST_LINES = 1000;
+const WINDOW = 60;
 
-/** `{"level": "debug|info|warning|error", "message": …, "logger": …}`; a bare text is INFO. */
-export function logAs(log: Logger, plugin: string, line: Json): void {
-  const { level, message, logger } = isJsonObject(line) ? line : { level: null, message: line, logger: null };
-  const named = log.named(`ironic_agent.plugin.${typeof logger === "string" ? logger : plugin}`);
-  const text = (typeof message === "string" ? message : JSON.stringify(message)).slice(0, LONGEST_TEXT);
-  const lower = typeof level === "string" ? level.toLowerCase() : "info";
-  if (lower === "debug" || lower === "warning" || lower === "error") named[lower](text);
-  else named.info(text);
+/** The agent's log, for one plug-in. */
+export class PluginLog {
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  #windowStart = Number.NEGATIVE_INFINITY;
+  #lines = 0;
+
+  constructor(log: Logger, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** `{"level": "debug|info|warning|error", "message": …}`; a bare text is INFO. `plugin` is its name. */
+  write(plugin: string, line: Json): void {
+    const log = this.#log.named(`ironic_agent.plugin.${plugin}`);
+    if (!this.#mayWrite(log)) return;
+    const { level, message } = isJsonObject(line) ? line : { level: null, message: line };
+    const text = (typeof message === "string" ? message : JSON.stringify(message)).slice(0, LONGEST_TEXT);
+    const lower = typeof level === "string" ? level.toLowerCase() : "info";
+    if (lower === "debug" || lower === "warning" || lower === "error") log[lower](text);
+    else log.info(text);
+  }
+
+  #mayWrite(log: Logger): boolean {
+    const now = this.#clock.monotonic();
+    if (now - this.#windowStart >= WINDOW) {
+      this.#windowStart = now;
+      this.#lines = 0;
+    }
+    this.#lines += 1;
+    if (this.#lines === MOST_LINES + 1)
+      log.warning(`more than ${MOST_LINES} lines within ${WINDOW} s: the next ones are not logged`);
+    return this.#lines <= MOST_LINES;
+  }
 }
 
 /** Null if it says neither a phase nor a number. */

@@ -15,7 +15,7 @@ import { AGENT_VERSION } from "../../version.ts";
 import type { HardwareManager, ManagerContext, Work } from "../manager.ts";
 import { wireName } from "../wire-name.ts";
 import type { PluginBackend, PluginDescription } from "./backend.ts";
-import { logAs, measure, readProgress } from "./events.ts";
+import { measure, PluginLog, readProgress } from "./events.ts";
 import { isPluginMethod, PLUGIN_METHODS, type PluginMethod, type PluginMethodName } from "./methods.ts";
 import { passedConfig } from "./passed-config.ts";
 import { PluginLoadError } from "./plugin.ts";
@@ -44,6 +44,7 @@ export class ModulePlugin implements PluginBackend {
   readonly #path: string;
   readonly #context: ManagerContext;
   readonly #log: Logger;
+  readonly #lines: PluginLog;
   #who: string;
   #description: PluginDescription | null = null;
   #session: Session | null = null;
@@ -58,6 +59,7 @@ export class ModulePlugin implements PluginBackend {
     this.#path = path;
     this.#context = context;
     this.#log = context.system.log.named("ironic_agent.plugin");
+    this.#lines = new PluginLog(context.system.log, context.system.clock);
     this.#who = `the plug-in ${path}`;
   }
 
@@ -137,6 +139,10 @@ export class ModulePlugin implements PluginBackend {
   async stop(): Promise<void> {
     this.#stopped = true;
     await this.#close(STOP_GRACE);
+  }
+
+  get #name(): string {
+    return this.#description?.className ?? this.#path.slice(this.#path.lastIndexOf("/") + 1);
   }
 
   get #timeout(): number {
@@ -221,7 +227,7 @@ export class ModulePlugin implements PluginBackend {
     const companion = this.#context.system.startCompanion({
       argv: ["plugin-host", this.#path],
       onMessage: (message) => rpc.receive(message),
-      onOutput: (line) => this.#log.info(`${this.#who}: ${line}`),
+      onOutput: (line) => this.#lines.write(this.#name, line),
       onEnd: (ending) => {
         rpc.close(new PluginEnded(ending));
         if (this.#session === session) this.#session = null;
@@ -294,7 +300,7 @@ export class ModulePlugin implements PluginBackend {
     if (name === "progress") {
       const progress = readProgress(params);
       if (progress !== null) report?.(progress);
-    } else if (name === "log") logAs(this.#log, this.#description?.className ?? this.#path, params);
+    } else if (name === "log") this.#lines.write(this.#name, params);
     else if (name === "metric") measure(this.#context.metrics, params);
   }
 }

@@ -203,7 +203,7 @@ class PluginHost {
   }
 
   #context(config: Config): PluginContext {
-    const system = this.#options.createSystem(this.#logger("plugin"));
+    const system = this.#options.createSystem(this.#logger(null));
     const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
     const getNode = () => this.#node;
     const ask = async <M extends ManagerMethod>(how: string, method: M, args: MethodArguments<M>) =>
@@ -223,10 +223,10 @@ class PluginHost {
     };
   }
 
-  #logger(name: string): Logger {
+  #logger(name: string | null): Logger {
     const write = (level: LogLevel) => (message: string, context?: unknown) => {
       const text = context === undefined ? message : `${message}: ${errorText(context)}`;
-      this.rpc.tell("log", { level, message: text, ...(name === "plugin" ? {} : { logger: name }) });
+      this.rpc.tell("log", { level, message: name === null ? text : `${name}: ${text}` });
     };
     return {
       debug: write("DEBUG"),

@@ -9,13 +9,12 @@ import {
 } from "../../errors.ts";
 import type { Json, JsonObject } from "../../json.ts";
 import type { StepContext, StepKind } from "../../steps/step.ts";
-import type { Logger } from "../../system/log.ts";
 import { lastLines, ProgramFailedError, ProgramMissingError } from "../../system/programs.ts";
 import { AGENT_VERSION } from "../../version.ts";
 import type { ManagerContext, Work } from "../manager.ts";
 import { wireName } from "../wire-name.ts";
 import type { PluginBackend, PluginDescription } from "./backend.ts";
-import { logAs, measure, readProgress } from "./events.ts";
+import { measure, PluginLog, readProgress } from "./events.ts";
 import { Lines } from "./lines.ts";
 import { byWireName, PLUGIN_METHODS, type PluginMethod, type PluginMethodName } from "./methods.ts";
 import { PluginLoadError } from "./plugin.ts";
@@ -43,14 +42,14 @@ type Call = {
 export class ProgramPlugin implements PluginBackend {
   readonly #path: string;
   readonly #context: ManagerContext;
-  readonly #log: Logger;
+  readonly #log: PluginLog;
   readonly #stopping = new AbortController();
   #described: Description | null = null;
 
   constructor(path: string, context: ManagerContext) {
     this.#path = path;
     this.#context = context;
-    this.#log = context.system.log.named("ironic_agent.plugin");
+    this.#log = new PluginLog(context.system.log, context.system.clock);
   }
 
   /**
@@ -194,7 +193,7 @@ export class ProgramPlugin implements PluginBackend {
       const progress = readProgress(event.value);
       if (progress !== null) work.report?.(progress);
     } else if (event.kind === "metric") measure(this.#context.metrics, event.value);
-    else if (event.value !== "") logAs(this.#log, this.#described?.name ?? this.#path, event.value);
+    else if (event.value !== "") this.#log.write(this.#described?.name ?? this.#path, event.value);
   }
 }
 
@@ -205,6 +204,6 @@ function checkDescription(answer: unknown, who: string) {
 function reason(error: unknown): string {
   if (!(error instanceof ProgramFailedError)) return errorText(error);
   const quoted = lastLines(error.stderr.trim() === "" ? error.stdout : error.stderr);
-  const ending = error.exitCode === null ? "it was ended" : `exit code ${error.exitCode}`;
+  const ending = error.exitCode === null ? "it was ended early" : `exit code ${error.exitCode}`;
   return quoted === "" ? errorText(error) : `${ending}: ${quoted}`;
 }

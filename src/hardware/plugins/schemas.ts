@@ -4,7 +4,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value, type ValueError } from "@sinclair/typebox/value";
 import { HardwareManagerConfigurationError } from "../../errors.ts";
-import type { Json } from "../../json.ts";
+import { isJsonObject, type Json } from "../../json.ts";
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()], { default: null });
 const text = Type.String();
@@ -161,8 +161,7 @@ export const programDescription = Type.Object({
  * @throws HardwareManagerConfigurationError naming `who` (the plug-in and what it was asked) and each member that is wrong
  */
 export function checked<S extends TSchema>(schema: S, value: unknown, who: string): Static<S> {
-  // A copy: filling in changes it, and nothing but JSON may come through.
-  const filled = Value.Default(schema, jsonCopy(value, who));
+  const filled = withDefaults(schema, jsonCopy(value, who));
   if (Value.Check(schema, filled)) return filled;
   const complaints = new Map<string, string>();
   for (const error of Value.Errors(schema, filled)) {
@@ -175,6 +174,23 @@ export function checked<S extends TSchema>(schema: S, value: unknown, who: strin
 
 const MOST_COMPLAINTS = 5;
 
+/** Fills in missing members only; TypeBox's own Value.Default also turns an object into a list where the default is one. */
+function withDefaults(schema: TSchema, value: unknown): unknown {
+  if (value === undefined) return "default" in schema ? withDefaults(schema, schema.default) : undefined;
+  if (Array.isArray(schema.anyOf)) return value === null ? null : withDefaults(schema.anyOf[0], value);
+  if (Array.isArray(value))
+    return isSchema(schema.items) ? value.map((item) => withDefaults(schema.items, item)) : value;
+  if (!isJsonObject(value) || !isJsonObject(schema.properties)) return value;
+  const properties = Object.entries(schema.properties as Record<string, TSchema>);
+  const filled = properties.map(([name, member]) => [name, withDefaults(member, value[name])] as const);
+  return { ...value, ...Object.fromEntries(filled.filter(([, member]) => member !== undefined)) };
+}
+
+function isSchema(value: unknown): value is TSchema {
+  return isJsonObject(value);
+}
+
+/** A copy without anything that is not JSON. */
 function jsonCopy(value: unknown, who: string): unknown {
   try {
     return JSON.parse(JSON.stringify(value ?? null) ?? "null");
