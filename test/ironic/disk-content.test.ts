@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { run } from "../rig/programs.ts";
 import { thrower } from "../support/rejection.ts";
-import { contentAt, partitionTableProblems, signaturesOn } from "./disk-content.ts";
+import { arrayOnPartition, contentAt, partitionTableProblems, signaturesOn, textAt } from "./disk-content.ts";
 
 const MIB = 1024 ** 2;
 
@@ -52,4 +52,19 @@ test("a partition table whose second copy is not at the end of the disk has a pr
   await run(["cp", disk, grown]);
   await truncate(grown, 64 * MIB);
   expect(await partitionTableProblems(grown)).toContain("end of the disk");
+});
+
+test("a line of text at an offset, and none", async () => {
+  const file = join(directory, "text");
+  await writeFile(file, `${"\0".repeat(4096)}one line\nanother`);
+  expect(await textAt(file, 4096)).toBe("one line");
+  expect(await textAt(file, 0)).toBe("");
+  expect(await textAt(file, 1_000_000)).toBe("");
+});
+
+test("a partition that belongs to no array, one that does not exist, and a disk without partitions", async () => {
+  expect(await arrayOnPartition(disk, 1)).toBeNull();
+  expect(await arrayOnPartition(disk, 2)).toBeNull();
+  expect(await arrayOnPartition(empty, 1)).toBeNull();
+  expect(await thrower(arrayOnPartition(join(directory, "none"), 1))).toThrow("failed with exit code 1");
 });

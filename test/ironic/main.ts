@@ -117,7 +117,8 @@ async function playScenario(scenario: Scenario, site: Site, options: RunOptions)
     await stage[Symbol.asyncDispose]();
   }
   const seconds = (performance.now() - started) / 1000;
-  screen.write(`=== ${name}: ${error === null ? "passed" : "FAILED"} after ${seconds.toFixed(1)} s\n`);
+  const verdict = error === null ? "passed" : site.signal.aborted ? "interrupted" : "FAILED";
+  screen.write(`=== ${name}: ${verdict} after ${seconds.toFixed(1)} s\n`);
   if (error === null && !options.keep) await rm(directory, { recursive: true, force: true });
   const machines = stage.nodes.map(({ managed }) => ({
     name: managed.name,

@@ -75,6 +75,33 @@ test.skipIf(!possible)("SIGTERM reaches the program inside, and what it left beh
   ),
 );
 
+test.skipIf(!possible)("Ctrl-C on a terminal reaches the program inside, which ends as it likes", () =>
+  withProgram(
+    `const name = await enterNamespace();
+     process.on("SIGINT", () => process.exit(130));
+     console.log(name);
+     await Bun.sleep(600_000);`,
+    async (program) => {
+      const named = Promise.withResolvers<string>();
+      let output = "";
+      const child = Bun.spawn([process.execPath, program], {
+        terminal: {
+          data: (_, data) => {
+            output += new TextDecoder().decode(data);
+            const name = /ironic-rig-\S+/.exec(output)?.[0];
+            if (name !== undefined && output.includes("\n")) named.resolve(name);
+          },
+        },
+      });
+      const name = await named.promise;
+      child.terminal!.write("\x03");
+      expect(await child.exited).toBe(130);
+      child.terminal!.close();
+      expect(existsSync(`/run/netns/${name}`)).toBe(false);
+    },
+  ),
+);
+
 test.skipIf(!possible)("what a killed run leaves is removed by the next, what a living one uses is not", () =>
   withProgram(
     `console.log(await enterNamespace(), process.pid);

@@ -26,6 +26,7 @@ const COMMON_MODULES = [
   "linux",
   "part_gpt",
   "part_msdos",
+  "mdraid1x",
   "ext2",
   "search",
   "search_fs_uuid",

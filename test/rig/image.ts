@@ -21,13 +21,16 @@ const PACKAGES = [
   "iproute2",
   "iputils-ping",
   "jq",
+  "mdadm",
   // For the agent to install, where the image is deployed as a root file system.
   "grub-pc-bin",
   "grub2-common",
 ];
 
-/** What the initramfs needs to find a root file system on any disk controller of a QEMU machine. */
-const INITRAMFS_MODULES = ["virtio_pci", "virtio_blk", "virtio_scsi", "ahci", "nvme", "sd_mod", "ext4"];
+/** What the initramfs needs to find a root file system on any disk controller of a QEMU machine, or on a mirror of disks. */
+const INITRAMFS_MODULES = [
+  ...["virtio_pci", "virtio_blk", "virtio_scsi", "ahci", "nvme", "sd_mod", "ext4", "raid1"],
+];
 
 /** Units that only cost time on a machine that lives for some minutes. */
 const MASKED_UNITS = [

@@ -45,13 +45,20 @@ export async function bootAgent(options: {
   readonly firmware: Firmware;
   readonly disks: readonly DiskOptions[];
   readonly qemuArguments?: readonly string[];
+  /** More lines for the agent's configuration file. */
+  readonly configuration?: string;
 }): Promise<AgentMachine> {
   await mkdir(WORK, { recursive: true });
-  const directory = await mkdtemp(`${WORK}/`);
   const agent = await builtAgent();
+  const directory = await mkdtemp(`${WORK}/`);
   const ramdisk = await composeRamdisk(await ramdiskBase({ report: console.log }), {
     agent,
-    files: [{ path: "/etc/ironic-python-agent.d/vm.conf", content: CONFIGURATION }],
+    files: [
+      {
+        path: "/etc/ironic-python-agent.d/vm.conf",
+        content: `${CONFIGURATION}${options.configuration ?? ""}`,
+      },
+    ],
     output: join(directory, "ramdisk.cpio"),
   });
   const port = await freePort();

@@ -142,6 +142,21 @@ describe("a machine booted from virtual media", () => {
   );
 
   test(
+    "frees what the network scripts left mounted at /mnt/config, as often as it is mounted",
+    async () => {
+      const twice = "mount -o ro /dev/sr0 /mnt/config && mount --bind /mnt/config /mnt/config";
+      const count = await machine.shell(
+        `mkdir -p /mnt/config && ${twice} && grep -c /mnt/config /proc/mounts`,
+        SHELL_TIME,
+      );
+      expect(count).toBe("2");
+      await machine.shell("ironic-python-agent inventory >/dev/null 2>&1", SHELL_TIME);
+      expect(await machine.shell("grep -c /mnt/config /proc/mounts || true", SHELL_TIME)).toBe("0");
+    },
+    3 * SHELL_TIME,
+  );
+
+  test(
     "lsblk says of such media what the ordinary tests were recorded from (test/disk/virtual-media.test.ts)",
     async () => {
       const lsblk = async (command: string) =>

@@ -1,10 +1,13 @@
 // Who may speak to the agent, and how it is reached.
 
+import { readFile } from "node:fs/promises";
 import { isJsonObject } from "../../../src/json.ts";
 import { testCertificate } from "../../kit/certificate.ts";
+import { run } from "../../rig/programs.ts";
 import { check } from "../check.ts";
 import { AGENT_CONFIGURATION, type Scenario } from "../scenario.ts";
 
+const RENEWAL_TIMEOUT_MS = 120_000;
 const CERTIFICATE = "/etc/ironic-python-agent/tls.crt";
 const KEY = "/etc/ironic-python-agent/tls.key";
 
@@ -76,6 +79,39 @@ export const manualCertificate: Scenario = {
     );
   },
 };
+
+export const certificateRenewed: Scenario = {
+  name: "certificate-renewed",
+  about:
+    "the agent serves another certificate every 8 s; Ironic goes on trusting it by what was announced at first",
+  async run(stage) {
+    const renewal = "src/ironic/certificate-renewal.ts";
+    const node = await stage.enrol({
+      changedAgent: [
+        { file: renewal, from: "const LOOK_EVERY = 3600;", to: "const LOOK_EVERY = 2;" },
+        { file: renewal, from: "const RENEW_AFTER = VALIDITY / 2;", to: "const RENEW_AFTER = 8;" },
+      ],
+    });
+    await node.provide();
+    const { machine } = node.managed;
+    const renewed = async () => {
+      const options = { timeout: RENEWAL_TIMEOUT_MS };
+      await machine.waitForConsole(/Serving the API with a new certificate/, options);
+      const announced = await readFile(node.managed.agent?.certificateFile ?? "", "utf8");
+      const served = await certificateOf(node.managed.agent?.url ?? "");
+      check(!announced.includes(served.trim()), "another certificate than the first is served", served);
+    };
+    await node.when("write image", () => node.deploy(), renewed);
+  },
+};
+
+/** PEM text of what a server shows, without verifying it. */
+async function certificateOf(url: string): Promise<string> {
+  const { hostname, port } = new URL(url);
+  const script = 'openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509';
+  const { stdout } = await run(["sh", "-c", script, "sh", `${hostname}:${port}`]);
+  return stdout;
+}
 
 /** A certificate for every address that DHCP may hand out. */
 async function rangeCertificate(bridge: string) {

@@ -1,7 +1,7 @@
 // Every scenario, in the order in which a full run plays them.
 
 import type { Scenario } from "../scenario.ts";
-import { manualCertificate, tokenRefused } from "./agent-api.ts";
+import { certificateRenewed, manualCertificate, tokenRefused } from "./agent-api.ts";
 import { cleanLeftovers } from "./clean.ts";
 import { deployments } from "./deploy.ts";
 import { imageServerDies, noRootDevice, wrongChecksum } from "./failures.ts";
@@ -11,6 +11,7 @@ import { deployAgain, tlsRequired, twoAtOnce } from "./lifecycle.ts";
 import { ramdiskLogs } from "./logs.ts";
 import { partitionImages } from "./partition-image.ts";
 import { pluginSteps, versionMismatch } from "./plugins.ts";
+import { raid } from "./raid.ts";
 import { rescue } from "./rescue.ts";
 import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
 
@@ -30,10 +31,12 @@ export const SCENARIOS: readonly Scenario[] = [
   ramdiskLogs,
   fastTrack,
   rescue,
+  raid,
   pluginSteps,
   versionMismatch,
   tokenRefused,
   manualCertificate,
+  certificateRenewed,
   ironicDown,
   agentByHand,
 ];
