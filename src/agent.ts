@@ -19,6 +19,7 @@ import { inspectAtStartUp } from "./inspection/at-start-up.ts";
 import { callbackUrl, findAdvertisedHost } from "./ironic/advertise-address.ts";
 import { API_MINOR, IronicApi } from "./ironic/api-client.ts";
 import { type ApiTls, chooseApiTls } from "./ironic/api-tls.ts";
+import { keepCertificateFresh } from "./ironic/certificate-renewal.ts";
 import { Heartbeater } from "./ironic/heartbeat.ts";
 import type { LookupAnswer } from "./ironic/lookup-answer.ts";
 import { discoverIronic } from "./ironic/mdns-discovery.ts";
@@ -29,7 +30,7 @@ import { Authorization } from "./routes/authorization.ts";
 import { syncClock } from "./steps/clock-sync.ts";
 import { Deployment } from "./steps/deployment.ts";
 import { isRescued } from "./steps/rescue.ts";
-import type { Listening } from "./system/http-server.ts";
+import type { Listening, TlsServerOptions } from "./system/http-server.ts";
 import type { Logger } from "./system/log.ts";
 import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
@@ -37,6 +38,8 @@ import { AGENT_VERSION } from "./version.ts";
 /** Seconds in which everything must have ended after `stop`: answers under way, some of them of commands that end now, and all together. */
 const ANSWER_GRACE = 3.5;
 const STOP_GRACE = 4;
+/** Seconds for which clients may go on using a connection that was made with the certificate before. */
+const OLD_CERTIFICATE_GRACE = 60;
 /** Seconds for the network to deliver the answer to `system.lockdown` before it goes down. */
 const LAST_ANSWER_GRACE = 1;
 
@@ -220,12 +223,25 @@ export class Agent {
       host,
       port,
       tls: tls.server,
+      replaceable: tls.renew !== null,
       maxRequestBody: SERVER_BODY_LIMIT,
       handle: api,
     });
+    if (tls.renew !== null) this.#keepCertificateFresh(listening, tls.renew);
     const scheme = tls.server === null ? "http" : "https";
     this.#log.info(`Serving the API at ${callbackUrl(scheme, host, listening.port)}`);
     return listening;
+  }
+
+  #keepCertificateFresh(listening: Listening, renew: NonNullable<ApiTls["renew"]>): void {
+    const options = {
+      clock: this.#system.clock,
+      log: this.#log,
+      allowedClockSkew: this.#config.get("auto_tls_allowed_clock_skew"),
+      renew,
+      serve: (next: TlsServerOptions) => listening.replaceTls(next, OLD_CERTIFICATE_GRACE),
+    };
+    void keepCertificateFresh(options, listening.stopped);
   }
 
   #startHeartbeats(ironic: IronicApi, node: LookupAnswer, host: string, tls: ApiTls): Heartbeater {

@@ -18,6 +18,7 @@ import { AGENT_VERSION } from "./version.ts";
 
 const PROGRAM = "ironic-python-agent";
 const INTROSPECTION_PROGRAM = "ironic-collect-introspection-data";
+const INTROSPECTION_WORD = "collect-introspection-data";
 /** Switches of the helpers, which are no options: `--format X` would have to be one. */
 const FORMATS: ReadonlyMap<string, "json" | "table"> = new Map([
   ["--json", "json"],
@@ -28,6 +29,8 @@ const DRAIN_PATIENCE = 1000;
 
 /** A loaded configuration, and what there is to be logged about the loading. */
 type Start = {
+  /** What the log is named after. */
+  readonly program: string;
   readonly config: Config;
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
@@ -60,7 +63,7 @@ const HELPERS: Readonly<Record<string, Program>> = {
     await print(answer.text);
     return answer.exitCode;
   },
-  "collect-introspection-data": async (start) => {
+  [INTROSPECTION_WORD]: async (start) => {
     const { introspect } = await import("./helpers.ts");
     const stopping = new AbortController();
     for (const signal of ["SIGINT", "SIGTERM", "SIGQUIT"] as const)
@@ -86,7 +89,7 @@ const runAgent: Program = async (start) => {
 async function main(argv: readonly string[]): Promise<number> {
   // A link of this name to the executable is a program of its own.
   const [word = "", ...rest] =
-    basename(process.argv0) === INTROSPECTION_PROGRAM ? ["collect-introspection-data", ...argv] : argv;
+    basename(process.argv0) === INTROSPECTION_PROGRAM ? [INTROSPECTION_WORD, ...argv] : argv;
   // Not for people: the agent starts this for each of its plug-ins.
   if (word === "plugin-host") return (await import("./plugin-process.ts")).hostPlugin();
   const helper = Object.hasOwn(HELPERS, word) ? HELPERS[word] : undefined;
@@ -108,6 +111,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const format = rest.findLast((argument) => FORMATS.has(argument));
     return await (helper ?? runAgent)({
       ...loaded,
+      program: word === INTROSPECTION_WORD ? INTROSPECTION_PROGRAM : PROGRAM,
       notes,
       format: format === undefined ? null : (FORMATS.get(format) ?? null),
     });
@@ -122,8 +126,8 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 /** The machine, and the log as the configuration wants it. */
-function openSystem({ config, notes, warnings }: Start, stream: "stdout" | "stderr"): System {
-  const system = createSystem(logSettings(config, PROGRAM, stream));
+function openSystem({ program, config, notes, warnings }: Start, stream: "stdout" | "stderr"): System {
+  const system = createSystem(logSettings(config, program, stream));
   for (const note of notes) system.log.info(note);
   for (const warning of warnings) system.log.warning(warning);
   return system;

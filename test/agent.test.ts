@@ -1,159 +1,29 @@
 // Whole agents against a real HTTP server that plays Ironic, over real TLS.
 
 import { afterEach, describe, expect, test } from "bun:test";
-import { Agent } from "../src/agent.ts";
-import { Config } from "../src/config/config.ts";
-import type { OptionValues } from "../src/config/options.ts";
-import type { ManagerFactory } from "../src/hardware/manager.ts";
 import type { JsonObject } from "../src/json.ts";
 import type { Step, StepContext } from "../src/steps/step.ts";
-import { type Listening, realHttpListener, type TlsServerOptions } from "../src/system/http-server.ts";
 import { AGENT_VERSION } from "../src/version.ts";
+import {
+  accepted,
+  agentRig,
+  isRefused,
+  logged,
+  MAC,
+  messages,
+  post,
+  served,
+  TOKEN,
+  UUID,
+} from "./support/agent-rig.ts";
 import { selfSigned } from "./support/certificate.ts";
 import { ManualClock } from "./support/manual-clock.ts";
 import type { RecordedSystem } from "./support/recorded-system.ts";
 import { thrower } from "./support/rejection.ts";
-import { loopbackOptions, testMachine, testManager } from "./support/test-machine.ts";
+import { testMachine, testManager } from "./support/test-machine.ts";
 
-const UUID = "1be26c0b-03f2-4d2e-ae87-c02d7f33c123";
-const TOKEN = "gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I";
-const MAC = "52:54:00:aa:00:01";
-
-type Heartbeat = {
-  callback_url: string;
-  agent_token: string;
-  agent_version: string;
-  agent_verify_ca?: string;
-};
-
-/** Ironic with one node: hands its token out once, and lets the test see each heartbeat before it is answered. */
-class TestIronic {
-  readonly requests: string[] = [];
-  readonly heartbeats: Heartbeat[] = [];
-  version = "1.82";
-  token: string | null = TOKEN;
-  tokenRequired: boolean | undefined = true;
-  lookupStatus = 200;
-  heartbeatTimeout = 300;
-  onHeartbeat: (heartbeat: Heartbeat) => Promise<void> = async () => undefined;
-  #server: Listening | null = null;
-  #arrived = Promise.withResolvers<void>();
-
-  /** Listens on a free port, or again where it listened before. */
-  async listen(tls: TlsServerOptions | null = null): Promise<string> {
-    const handle = (request: Request) => this.#answer(request);
-    const port = this.#server?.port ?? 0;
-    this.#server = await realHttpListener({ host: "127.0.0.1", port, tls, maxRequestBody: 1e6, handle });
-    return `${tls === null ? "http" : "https"}://127.0.0.1:${this.#server.port}`;
-  }
-
-  async stop(): Promise<void> {
-    await this.#server?.stop(0);
-  }
-
-  /** Resolves when `count` heartbeats have been answered. */
-  async heard(count: number): Promise<void> {
-    while (this.heartbeats.length < count) await this.#arrived.promise;
-  }
-
-  async #answer(request: Request): Promise<Response> {
-    const url = new URL(request.url);
-    this.requests.push(`${request.method} ${url.pathname}`);
-    if (url.pathname === "/") return Response.json({ default_version: { id: "v1", version: this.version } });
-    if (url.pathname === "/v1/lookup") {
-      if (this.lookupStatus !== 200) return new Response("", { status: this.lookupStatus });
-      if (url.searchParams.get("addresses") !== MAC) return new Response("", { status: 404 });
-      const config = {
-        heartbeat_timeout: this.heartbeatTimeout,
-        agent_token: this.token,
-        agent_token_required: this.tokenRequired,
-      };
-      if (this.token !== null) this.token = "******";
-      return Response.json({ node: { uuid: UUID, asked: this.requests.length }, config });
-    }
-    const heartbeat = (await request.json()) as Heartbeat;
-    await this.onHeartbeat(heartbeat);
-    this.heartbeats.push(heartbeat);
-    this.#arrived.resolve();
-    this.#arrived = Promise.withResolvers();
-    return new Response(null, { status: 202 });
-  }
-}
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function startIronic(
-  settings: Partial<TestIronic> = {},
-  tls: TlsServerOptions | null = null,
-): Promise<{ ironic: TestIronic; url: string }> {
-  const ironic = Object.assign(new TestIronic(), settings);
-  cleanups.push(() => ironic.stop());
-  return { ironic, url: await ironic.listen(tls) };
-}
-
-type Running = {
-  readonly agent: Agent;
-  readonly ended: Promise<number>;
-  readonly system: RecordedSystem;
-  readonly port: number;
-};
-
-async function startAgent(
-  values: Partial<OptionValues>,
-  options: { system?: RecordedSystem; manager?: ManagerFactory } = {},
-): Promise<Running> {
-  const system = options.system ?? testMachine();
-  const loopback = await loopbackOptions();
-  const config = Config.of({ ...loopback, ...values });
-  const agent = new Agent(system, config, [options.manager ?? testManager(MAC)]);
-  const ended = agent.run();
-  cleanups.push(() => {
-    agent.stop();
-    return ended;
-  });
-  return { agent, ended, system, port: loopback.listen_port };
-}
-
-/** Resolves when the agent's API answers. */
-async function served({ agent, ended }: Running): Promise<void> {
-  let over: number | null = null;
-  void ended.then((code) => {
-    over = code;
-  });
-  while (agent.port === null) {
-    if (over !== null) throw new Error(`the agent ended with ${over}`);
-    await Bun.sleep(2);
-  }
-}
-
-async function post(url: string, name: string, params: JsonObject = {}, ca?: string): Promise<Response> {
-  return fetch(url, {
-    method: "POST",
-    body: JSON.stringify({ name, params }),
-    ...(ca === undefined ? {} : { tls: { ca } }),
-  });
-}
-
-const isRefused = (port: number) =>
-  fetch(`http://127.0.0.1:${port}/`).then(
-    () => false,
-    () => true,
-  );
-
-const messages = ({ system }: Running, level: string) =>
-  system.records.filter((record) => record.level === level).map(({ message }) => message);
-
-/** Resolves when the agent has logged a text so many times. */
-async function logged(running: Running, level: string, text: string, count: number): Promise<void> {
-  while (messages(running, level).filter((message) => message.startsWith(text)).length < count)
-    await Bun.sleep(2);
-}
-
-/** Resolves when the agent has dealt with Ironic's answers to so many heartbeats. */
-const accepted = (running: Running, count: number) => logged(running, "DEBUG", "Heartbeat accepted", count);
+const { startIronic, startAgent, cleanUp } = agentRig();
+afterEach(cleanUp);
 
 function step(name: string, run: (context: StepContext) => Promise<null>): Step {
   return { step: name, priority: 0, interface: "deploy", reboot_requested: false, run };
@@ -167,6 +37,7 @@ const executeStep = (name: string) => ({
 });
 
 describe("an agent with an Ironic", () => {
+  // control-plane 11.54, 11.66; contract 10.1, 10.10, 10.11, 10.59
   test("finds its node, serves over TLS and is commanded with the certificate and the token it sent", async () => {
     await using authority = await selfSigned("127.0.0.1");
     const status = Promise.withResolvers<JsonObject>();
@@ -208,6 +79,7 @@ describe("an agent with an Ironic", () => {
     expect(JSON.stringify(running.system.records)).not.toContain(TOKEN);
   });
 
+  // control-plane 11.67; contract 10.12, 10.60
   test("serves plain HTTP and sends no certificate to an Ironic that knows none", async () => {
     const { ironic, url } = await startIronic({ version: "1.67" });
     const running = await startAgent({ api_url: url });
@@ -217,6 +89,7 @@ describe("an agent with an Ironic", () => {
     expect(messages(running, "WARNING").join()).toContain("does not support automated TLS");
   });
 
+  // control-plane 11.56; contract 10.13, 10.16
   test("tells Ironic when an asynchronous command has ended, long before the next regular heartbeat", async () => {
     const { ironic, url } = await startIronic({ heartbeatTimeout: 1_000_000 });
     await startAgent(
@@ -234,6 +107,7 @@ describe("an agent with an Ironic", () => {
     expect(ironic.heartbeats[1]).toEqual(ironic.heartbeats[0]!);
   });
 
+  // contract 10.16
   test("repeats a forced heartbeat until a request of the conductor, not of just anybody, follows it", async () => {
     const clock = new ManualClock();
     const { ironic, url } = await startIronic({ heartbeatTimeout: 1_000_000 });
@@ -265,6 +139,7 @@ describe("an agent with an Ironic", () => {
     expect(begun).toBe(3);
   });
 
+  // control-plane 5.7; contract 10.8
   test("refreshes its node from Ironic by UUID and keeps its token when that answer masks it", async () => {
     const { ironic, url } = await startIronic();
     const refreshed = Promise.withResolvers<unknown>();
@@ -285,6 +160,29 @@ describe("an agent with an Ironic", () => {
     expect((await post(commands, "nosuch.command")).status).not.toBe(401);
   });
 
+  // control-plane 11.59: Ironic may reach it by another port than the one it listens on.
+  test("is given advertise_port in the callback URL", async () => {
+    const { ironic, url } = await startIronic();
+    await startAgent({ api_url: url, enable_auto_tls: false, advertise_port: 19999 });
+    await ironic.heard(1);
+    expect(ironic.heartbeats[0]!.callback_url).toBe("http://127.0.0.1:19999");
+  });
+
+  // control-plane 11.62: and no address is taken from a URL where nobody answers.
+  test("at the second of two URLs is found there and from then on asked first", async () => {
+    const { ironic, url } = await startIronic();
+    const running = await startAgent({ api_url: `http://127.0.0.1:1,${url}`, enable_auto_tls: false });
+    await ironic.heard(1);
+    expect(ironic.requests.filter((request) => request !== "GET /")).toEqual([
+      "GET /v1/lookup",
+      `POST /v1/heartbeat/${UUID}`,
+    ]);
+    const unreachable = messages(running, "WARNING").filter((text) => text.includes("http://127.0.0.1:1"));
+    // By the first request, and when reachable URLs are asked for.
+    expect(unreachable.length).toBe(2);
+  });
+
+  // contract 10.9
   test("with a token given in advance keeps that one", async () => {
     const given = "a-token-from-the-virtual-media-of-this-boot";
     const { ironic, url } = await startIronic({ token: "******" });
@@ -318,6 +216,7 @@ describe("an agent with an Ironic", () => {
     );
   });
 
+  // contract 10.67: no wrong token is adopted, the operator is told, and there is no storm of lookups.
   test.each([true, undefined])(
     "that has lost its token (required: %p) says what happened, serves nothing and does not loop",
     async (tokenRequired) => {
@@ -335,6 +234,7 @@ describe("an agent with an Ironic", () => {
     },
   );
 
+  // control-plane 11.17; contract 10.6
   test("that never knows the machine ends with 1 after lookup_timeout", async () => {
     const { ironic, url } = await startIronic({ lookupStatus: 404 });
     const running = await startAgent(
@@ -346,6 +246,7 @@ describe("an agent with an Ironic", () => {
     expect(messages(running, "ERROR")[0]).toContain("Could not look up node info");
   });
 
+  // DEV-1
   test("that it cannot be reached from ends with 1", async () => {
     const { url } = await startIronic();
     const system = testMachine({ hurry: 1000, programs: { "ip route get 127.0.0.1": { exitCode: 2 } } });
@@ -396,6 +297,7 @@ describe("an agent that loses its Ironic during a step", () => {
 
   const succeeded = { command_name: "execute_deploy_step", command_status: "SUCCEEDED" };
 
+  // contract 10.17, and no result is lost
   test("finishes it, keeps the result, and tells Ironic once that is back", async () => {
     const { clock, ironic, running, finish, result } = await duringStep();
     await ironic.stop();
@@ -485,6 +387,7 @@ describe("an agent without an Ironic", () => {
     expect((await fetch(`http://127.0.0.1:${running.port}/v1/status`)).status).toBe(200);
   });
 
+  // control-plane 11.15, DEV-15
   test("a port that is taken ends it with 1 and is named", async () => {
     const first = await startAgent({ standalone: true });
     await served(first);
@@ -499,6 +402,7 @@ describe("an agent without an Ironic", () => {
     expect(messages(running, "ERROR")[0]).toContain("/missing.pem");
   });
 
+  // control-plane 11.16, DEV-3
   test("stopping aborts the command under way and answers who waits for it", async () => {
     const begun = Promise.withResolvers<void>();
     const endless = step("endless", ({ signal }) => {

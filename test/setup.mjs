@@ -44,6 +44,7 @@ const TEST_PACKAGES = [
   "parted",
   "procps",
   "python3",
+  "python3-requests",
   "qemu-system-x86",
   "qemu-utils",
   "udev",

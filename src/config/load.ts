@@ -1,7 +1,6 @@
 // Reads the configuration from everywhere it may stand, and gives back either a complete Config or one clear error.
 // Order and default places: control-plane specification 2.1 and DEV-5.
 
-import { errorText } from "../errors.ts";
 import { FileError, type Files } from "../system/files.ts";
 import type { BootMedia } from "./boot-media.ts";
 import { type CommandLine, parseCommandLine } from "./command-line.ts";
@@ -9,7 +8,8 @@ import { BUILT_IN, Config } from "./config.ts";
 import { ConfigurationError } from "./configuration-error.ts";
 import { readEnvironment } from "./environment.ts";
 import { IniError, parseIni } from "./ini.ts";
-import { isTrueDebug, parseKernelLine } from "./kernel-line.ts";
+import { isTrueDebug } from "./kernel-line.ts";
+import { originOf, readKernelParameters, setKernelParameters } from "./kernel-parameters.ts";
 import { OPTION_NAMES, type OptionName, optionSpec, splitName } from "./options.ts";
 import { Sources } from "./sources.ts";
 
@@ -43,9 +43,9 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Load
   const commandLine = parseCommandLine(input.argv);
   if (commandLine.action !== "run") return { action: commandLine.action };
   const { files, environment } = input;
-  const kernel = await readKernelParameters(input);
+  const kernel = await readKernelParameters(files, input.media);
   const sources = new Sources();
-  const warnings = addKernelParameters(sources, kernel);
+  const warnings = setKernelParameters(sources, kernel);
   for (const { name, variable, text } of readEnvironment(environment))
     sources.environmentVariable(name, variable, text);
   await addDefaultFiles(sources, files, commandLine, environment.HOME);
@@ -66,62 +66,20 @@ export async function loadConfiguration(input: ConfigurationInput): Promise<Load
   return { action: "run", config, warnings: [...warnings, ...idleSettings(config)] };
 }
 
-/** What a kernel parameter says, and the virtual media that says it, if it was not the kernel's own command line. */
-type KernelParameter = { readonly text: string; readonly device: string | null };
-
-/**
- * The parameters of the kernel's command line, and over them those of virtual media. The boot ISO's files are copied before
- * anybody looks for a configuration file.
- */
-async function readKernelParameters({
-  files,
-  media,
-}: ConfigurationInput): Promise<ReadonlyMap<string, KernelParameter>> {
-  const line = parseKernelLine((await files.readAttribute("/proc/cmdline")) ?? "");
-  const parameters = new Map<string, KernelParameter>();
-  for (const [name, text] of line) parameters.set(name, { text, device: null });
-  if (line.get("boot_method") !== "vmedia" || media === undefined) return parameters;
-  try {
-    await media.copyConfiguration();
-    const found = await media.readParameters();
-    for (const [name, text] of parseKernelLine(found?.text ?? ""))
-      parameters.set(name, { text, device: found?.device ?? "" });
-    return parameters;
-  } catch (error) {
-    throw new ConfigurationError(`reading the configuration from virtual media: ${errorText(error)}`, 1);
-  }
-}
-
-/** Returns warnings. */
-function addKernelParameters(sources: Sources, kernel: ReadonlyMap<string, KernelParameter>): string[] {
-  const warnings: string[] = [];
-  for (const name of OPTION_NAMES) {
-    const { kernel: parameter, oldKernel } = optionSpec(name);
-    for (const written of [oldKernel, parameter]) {
-      const found = written === undefined ? undefined : kernel.get(written);
-      if (written === undefined || found === undefined) continue;
-      sources.kernelParameter(name, originOf(written, found), found.text);
-      if (written === oldKernel)
-        warnings.push(`${originOf(written, found)} has an old name; its name is ${parameter} now`);
-    }
-  }
-  return warnings;
-}
-
-function originOf(parameter: string, { device }: KernelParameter): string {
-  return device === null
-    ? `kernel parameter ${parameter}`
-    : `virtual media parameter ${parameter} on ${device}`;
-}
-
 /** One line for every option that somebody set although it changes nothing. */
 function idleSettings(config: Config): string[] {
-  return [...config.entries()].flatMap(([name, { origin }]) => {
-    const { ignored, notYet } = optionSpec(name);
-    const reason = ignored ?? notYet;
-    if (origin === BUILT_IN || reason === undefined) return [];
-    return [`${origin}: ${name} has no effect: ${reason}`];
-  });
+  return [...config.entries()]
+    .flatMap(([name, { origin }]) => {
+      const { ignored, notYet } = optionSpec(name);
+      const reason = ignored ?? notYet;
+      if (origin === BUILT_IN || reason === undefined) return [];
+      return [`${origin}: ${name} has no effect: ${reason}`];
+    })
+    .concat(
+      config.get("log_rotation_type") === "interval"
+        ? [`${config.origin("log_rotation_type")}: log_rotation_type interval has no effect: only size has`]
+        : [],
+    );
 }
 
 /** A named file replaces only the default file, a named directory only the default directory; of both the directory wins. */

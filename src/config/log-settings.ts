@@ -27,6 +27,7 @@ const LEVELS: ReadonlyMap<string, LogLevel> = new Map([
 export function logSettings(config: Config, program: string, stream: LogSettings["stream"]): LogSettings {
   return {
     name: "ironic_agent",
+    program,
     debug: config.get("debug"),
     json: config.get("use_json"),
     file: logPath(config, program),

@@ -1,7 +1,6 @@
 // Software RAID arrays as the kernel has them: which there are, on which disks they stand. From sysfs, which also knows the
 // arrays that never started and have no size. Source: hardware specification 9.4.
 
-import { SoftwareRAIDError } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import { devicePath, diskOfPartition, kernelName, slavesOf } from "./block-tree.ts";
 import { parseArrayUuid, parseComponents, parseVolumeName } from "./md-report.ts";
@@ -49,15 +48,13 @@ export async function readArray(system: System, device: string, signal: AbortSig
   const holders: string[] = [];
   for (const component of components) {
     const holder = await holderOf(system, component);
-    if (!holders.includes(holder)) holders.push(holder);
+    if (holder !== null && !holders.includes(holder)) holders.push(holder);
   }
   return { device, uuid: parseArrayUuid(report), name: parseVolumeName(report), components, holders };
 }
 
-/** The disk a component is on; a whole disk is its own. @throws SoftwareRAIDError if the kernel does not know it */
-async function holderOf(system: System, component: string): Promise<string> {
+/** The disk a component is on; a whole disk is its own. Null if it was pulled out. */
+async function holderOf(system: System, component: string): Promise<string | null> {
   const name = await kernelName(system, component);
-  if (name === null)
-    throw new SoftwareRAIDError(`${component}, a component of an array, is no block device of this machine`);
-  return devicePath((await diskOfPartition(system, name)) ?? name);
+  return name === null ? null : devicePath((await diskOfPartition(system, name)) ?? name);
 }

@@ -2,6 +2,7 @@
 // Rules: control-plane specification 8.2. Only IPv4 counts.
 
 import type { Config } from "../config/config.ts";
+import { readBootInfo } from "../hardware/boot.ts";
 import type { HardwareManagers } from "../hardware/managers.ts";
 import type { System } from "../system/system.ts";
 
@@ -20,7 +21,7 @@ export async function waitForDhcp(
   const timeout = config.get("inspection_dhcp_wait_timeout");
   if (timeout === 0) return;
   const all = config.get("inspection_dhcp_all_interfaces");
-  const bootInterface = (await managers.dispatch("getBootInfo")).pxe_interface;
+  const bootInterface = (await readBootInfo(system, config)).pxe_interface;
   if (bootInterface === null && !all) {
     log.warning(
       "not waiting for DHCP: there is no kernel parameter BOOTIF to tell the interface the machine booted from",

@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { BootMedia } from "../../src/config/boot-media.ts";
 import { Config } from "../../src/config/config.ts";
 import { ConfigurationError } from "../../src/config/configuration-error.ts";
+import { variableName } from "../../src/config/environment.ts";
 import { loadConfiguration } from "../../src/config/load.ts";
 import { OPTION_NAMES, type OptionName, optionSpec } from "../../src/config/options.ts";
 import { type RecordedFile, recordedSystem } from "../support/recorded-system.ts";
@@ -132,6 +133,26 @@ describe("which source wins", () => {
   });
 });
 
+describe("the environment", () => {
+  test("any value of any variable is understood or refused in one line that names it", async () => {
+    const variable = fc.constantFrom(...OPTION_NAMES.map(variableName));
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(variable, fc.string()), async (environment) => {
+        const outcome = await load({ environment }).catch((error) => error);
+        if (outcome instanceof Config) return;
+        expect(outcome).toBeInstanceOf(ConfigurationError);
+        expect([outcome.exitCode, outcome.message.split("\n").length]).toEqual([2, 1]);
+        expect(Object.keys(environment).some((name) => outcome.message.includes(name))).toBe(true);
+      }),
+    );
+  });
+
+  test("variables that are no option of this agent are ignored", async () => {
+    const environment = { OS_DEFAULT__NONSENSE: "x", OS_LISTEN_PORT: "1", os_default__listen_port: "1" };
+    expect(await port({ environment })).toBe(9999);
+  });
+});
+
 describe("the kernel line", () => {
   test("a word without = changes nothing, dashed names only, case matters, the last one wins", async () => {
     expect((await load({ kernel: "ipa-standalone" })).get("standalone")).toBe(false);
@@ -243,6 +264,12 @@ describe("what the operator may want to mend", () => {
       "kernel parameter lldp-timeout has an old name; its name is ipa-lldp-timeout now",
     );
     expect((await load({ kernel: "lldp-timeout=4 ipa-lldp-timeout=5" })).get("lldp_timeout")).toBe(5);
+  });
+
+  test("a way of rotating the log that does not exist here is said", async () => {
+    expect((await loadAll({ argv: ["--log_rotation_type", "interval"] })).warnings).toEqual([
+      "command line --log_rotation_type: log_rotation_type interval has no effect: only size has",
+    ]);
   });
 
   test("nothing is said when there is nothing to mend", async () => {

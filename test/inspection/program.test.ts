@@ -20,6 +20,8 @@ async function run(words: readonly string[], options: { argv0?: string; answer: 
   const settings = ["--inspection_callback_url", url, "--inspection_collectors", "pci-devices,numa-topology"];
   const child = Bun.spawn([process.execPath, MAIN, ...words, ...settings], {
     ...(options.argv0 === undefined ? {} : { argv0: options.argv0 }),
+    // No configuration of the machine the tests run on.
+    env: { PATH: process.env.PATH, HOME: "/nonexistent" },
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",

@@ -12,7 +12,11 @@ import { HttpError } from "../../src/system/http-client.ts";
 import { RAMDISK_FILES } from "../hardware/support.ts";
 import { type RecordedSystem, type Recording, recordedSystem } from "../support/recorded-system.ts";
 
-export type InspectedMachine = CollectorContext & { readonly system: RecordedSystem };
+export type InspectedMachine = CollectorContext & {
+  readonly system: RecordedSystem;
+  /** Warnings since the managers were loaded. */
+  readonly warnings: () => string[];
+};
 
 /** A recorded machine with its managers loaded, as collectors get it. */
 export async function inspectedMachine(
@@ -28,6 +32,7 @@ export async function inspectedMachine(
     factories: [(context) => new GenericHardwareManager(context)],
   });
   await managers.load();
+  const before = system.records.length;
   return {
     system,
     config,
@@ -35,6 +40,11 @@ export async function inspectedMachine(
     collectors: [],
     earlier: Promise.resolve(),
     signal: new AbortController().signal,
+    warnings: () =>
+      system.records
+        .slice(before)
+        .filter(({ level }) => level === "WARNING")
+        .map(({ message }) => message),
   };
 }
 
