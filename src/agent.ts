@@ -4,11 +4,10 @@
 
 import { takeNetworkDown } from "./agent/lock-down.ts";
 import { OwnNode } from "./agent/own-node.ts";
-import { waitForInterface, warnAboutHalfPairs } from "./agent/readiness.ts";
+import { explainNoApiUrl, minorForTls, waitForInterface, warnAboutHalfPairs } from "./agent/readiness.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
 import { describeConfig } from "./config/describe.ts";
-import { errorText } from "./errors.ts";
 import { EXTENSIONS } from "./extensions/extensions.ts";
 import { CommandRegistry } from "./extensions/registry.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
@@ -35,7 +34,10 @@ import type { Logger } from "./system/log.ts";
 import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
 
-/** Seconds in which everything must have ended after `stop`: answers under way, some of them of commands that end now, and all together. */
+/**
+ * Seconds in which everything must have ended after `stop`: answers under way, some of them of commands that end now,
+ * and all together.
+ */
 const ANSWER_GRACE = 3.5;
 const STOP_GRACE = 4;
 /** Seconds for which clients may go on using a connection that was made with the certificate before. */
@@ -146,11 +148,11 @@ export class Agent {
       : await inspectAtStartUp({ system, config, managers: this.#managers }, signal);
     const known = nodeUuid === null ? {} : { nodeUuid };
     const node = ironic === null ? null : await this.#ownNode.lookUp(ironic, known, signal);
-    if (node === "token lost") return this.#takeNetworkDown();
-    if (!standalone && ironic === null) this.#explainNoApiUrl();
+    if (node === "token lost") return this.#goQuiet();
+    if (!standalone && ironic === null) explainNoApiUrl(config, log);
 
     // 19–21: serve, and only then say so.
-    const ironicMinor = api === null ? null : await this.#ironicMinor(api, signal);
+    const ironicMinor = api === null ? null : await minorForTls(api, config, log, signal);
     const needsHost = ironic !== null || (ironicMinor ?? 0) >= API_MINOR.agentVerifyCa;
     const host = api !== null && needsHost ? await this.#advertisedHost(api, signal) : null;
     const tls = await chooseApiTls(system, config, { ironicMinor, host });
@@ -163,30 +165,6 @@ export class Agent {
 
   async #pause(seconds: number, signal: AbortSignal): Promise<void> {
     if (seconds > 0) await this.#system.clock.sleep(seconds, signal);
-  }
-
-  /** Known since the lookup; a standalone agent with an API URL asks for this alone, because it decides on automatic TLS. */
-  async #ironicMinor(api: IronicApi, signal: AbortSignal): Promise<number | null> {
-    const automatic = this.#config.get("enable_auto_tls") && !this.#config.get("listen_tls");
-    if (api.knownMinor !== null || !automatic) return api.knownMinor;
-    try {
-      return await api.maximumMinor(signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      this.#log.warning(
-        `Serving plain HTTP, because Ironic cannot be asked about automatic TLS: ${errorText(error)}`,
-      );
-      return null;
-    }
-  }
-
-  /** Without an inspection URL either, the agent is of no use to anybody but who calls its API. */
-  #explainNoApiUrl(): void {
-    const text =
-      "No Ironic API URL is configured (api_url, kernel parameter ipa-api-url): this agent serves its API, " +
-      "but neither looks its node up nor heartbeats.";
-    if (this.#config.get("inspection_callback_url") === null) this.#log.error(text);
-    else this.#log.info(text);
   }
 
   /** Ending here would make the service manager start the agent again and again. */
@@ -273,6 +251,12 @@ export class Agent {
       if (!this.#stopping.signal.aborted)
         this.#log.error("The agent could not be locked down entirely", error);
     }
+  }
+
+  /** Whoever started the agent by hand, to see what it does, may sit at the other end of this network. */
+  async #goQuiet(): Promise<void> {
+    if (!this.#system.interactive) return this.#takeNetworkDown();
+    this.#log.warning("The network interfaces stay up, because the agent was started from a terminal");
   }
 
   #takeNetworkDown(): Promise<void> {

@@ -234,6 +234,33 @@ describe("an agent with an Ironic", () => {
     },
   );
 
+  // DEV-30, and what an operator at a terminal needs
+  test.each([
+    [true, 0],
+    [false, 1],
+  ])(
+    "that has lost its token takes the network down, unless started by hand (by hand: %p)",
+    async (interactive, downs) => {
+      const { url } = await startIronic({ token: "******" });
+      const system = testMachine({
+        hurry: 100,
+        interactive,
+        files: {
+          "/proc/cmdline": "ipa-debug=1\n",
+          "/proc/self/mountinfo": "1 1 0:2 / / rw - rootfs rootfs rw\n",
+          "/proc/swaps": "Filename\tType\tSize\tUsed\tPriority\n",
+        },
+        programs: { ip: {} },
+      });
+      const running = await startAgent({ api_url: url }, { system });
+      const done = interactive ? "started from a terminal" : "locked down";
+      while (!system.records.some(({ message }) => message.includes(done))) await Bun.sleep(2);
+      expect(system.calls.filter((argv) => argv.includes("down"))).toHaveLength(downs);
+      running.agent.stop();
+      expect(await running.ended).toBe(0);
+    },
+  );
+
   // control-plane 11.17; contract 10.6
   test("that never knows the machine ends with 1 after lookup_timeout", async () => {
     const { ironic, url } = await startIronic({ lookupStatus: 404 });

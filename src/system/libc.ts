@@ -1,5 +1,5 @@
-// The C library by FFI: the few calls for which the runtime has no function of its own. All FFI of the agent is here.
-// glibc's names and Linux's numbers, which are the same on x86-64 and arm64.
+// The C library by FFI: the few calls for which the runtime has no function of its own. All FFI of the agent
+// is here. glibc's names and Linux's numbers, which are the same on x86-64 and arm64.
 
 import { dlopen, FFIType, ptr as pointerTo, read } from "bun:ffi";
 
@@ -42,7 +42,9 @@ export function structure(size: number): { readonly bytes: Uint8Array; readonly 
   return { bytes, members: new DataView(bytes.buffer) };
 }
 
-/** Where a buffer lies, for structures that point at it; it must be kept in use until the call has returned. */
+/**
+ * Where a buffer lies, for structures that point at it; it must be kept in use until the call has returned.
+ */
 export function addressOf(buffer: Uint8Array): bigint {
   return BigInt(pointerTo(buffer));
 }

@@ -1,5 +1,5 @@
-// What a network card's port can do, asked from its driver by the ethtool ioctl: sysfs shows only the speed of the
-// moment, and nothing without a cable.
+// What a network card's port can do, asked from its driver by the ethtool ioctl: sysfs shows only the speed
+// of the moment, and nothing without a cable.
 
 import { addressOf, openLibC, structure } from "./libc.ts";
 
@@ -11,12 +11,17 @@ const ETHTOOL_GLINKSETTINGS = 0x4c;
 /** Bytes of an interface's name in struct ifreq, and of the structure. */
 const NAME_SIZE = 16;
 const REQUEST_SIZE = 40;
-/** Bytes of struct ethtool_link_settings, where in it the number of mask words stands, and its upper limit. */
+/**
+ * Bytes of struct ethtool_link_settings, where in it the number of mask words stands, and its upper limit.
+ */
 const SETTINGS_SIZE = 48;
 const MASK_WORDS_OFFSET = 15;
 const MASK_WORDS_LIMIT = 127;
 
-/** The link modes the port supports, as the kernel's ETHTOOL_LINK_MODE_*_BIT numbers; null if its driver does not tell. */
+/**
+ * The link modes the port supports, as the kernel's ETHTOOL_LINK_MODE_*_BIT numbers; null if its driver does
+ * not tell.
+ */
 export type SupportedLinkModes = (interfaceName: string) => readonly number[] | null;
 
 export const realSupportedLinkModes: SupportedLinkModes = (interfaceName) => {

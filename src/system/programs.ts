@@ -24,6 +24,8 @@ export type RunOptions = {
   readonly maxOutput?: number;
   /** Variables added to the fixed minimal environment (PATH, LC_ALL=C, LANG=C, HOME). */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Where the child is started; default: where the agent was. */
+  readonly directory?: string;
   /** Text for the child's standard input; default: /dev/null. */
   readonly input?: string;
   /** Runs in all (first try included) when it fails or is missing; random 0.2–2 s between; default 1. */
@@ -177,6 +179,7 @@ function start(argv: readonly string[], options: RunOptions): Child {
       stdout: "pipe",
       stderr: "pipe",
       env: { ...SAFE_ENVIRONMENT, ...options.environment },
+      ...(options.directory === undefined ? {} : { cwd: options.directory }),
       detached: true,
     });
   } catch (error) {

@@ -1,6 +1,6 @@
-// Ethernet frames of one protocol, straight from the network cards: packet sockets, which the runtime does not have.
-// The sockets do not block; waiting is looking at all of them every few milliseconds, which is precise enough for
-// protocols that speak every half minute and needs no thread.
+// Ethernet frames of one protocol, straight from the network cards: packet sockets, which the runtime does
+// not have. The sockets do not block; waiting is looking at all of them every few milliseconds, which is
+// precise enough for protocols that speak every half minute and needs no thread.
 
 import type { Clock } from "./clock.ts";
 import { cString, type LibC, openLibC, structure } from "./libc.ts";
@@ -31,13 +31,15 @@ export type Received =
 export interface FrameCapture extends Disposable {
   /** Interfaces that have given nothing yet. */
   readonly waiting: readonly string[];
-  /** What the first of them to be ready gave, and all that are ready with it; [] when `seconds` have passed. */
+  /**
+   * What the first of them to be ready gave, and all that are ready with it; [] when `seconds` have passed.
+   */
   next(seconds: number, signal?: AbortSignal): Promise<readonly Received[]>;
 }
 
 /**
- * Begins to listen on all `names` for frames of one EtherType, with the cards in promiscuous mode: frames to group
- * addresses that no program joined arrive, too.
+ * Begins to listen on all `names` for frames of one EtherType, with the cards in promiscuous mode: frames to
+ * group addresses that no program joined arrive, too.
  * @throws FrameCaptureError if one of them cannot be listened on
  */
 export type CaptureFrames = (names: readonly string[], etherType: number) => FrameCapture;
@@ -56,7 +58,7 @@ class PacketSockets implements FrameCapture {
   constructor(clock: Clock, names: readonly string[], etherType: number) {
     this.#clock = clock;
     try {
-      for (const name of names) this.#open(name, etherType);
+      for (const name of new Set(names)) this.#open(name, etherType);
     } catch (error) {
       this[Symbol.dispose]();
       throw error;

@@ -48,6 +48,7 @@ export function systemLoggingTo(
     ...logging,
     hostname: hostname(),
     architecture: process.arch,
+    interactive: process.stdin.isTTY === true,
     environment: process.env,
   };
 }

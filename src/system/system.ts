@@ -43,6 +43,8 @@ export type System = {
   readonly hostname: string;
   /** `x64` or `arm64`, as the runtime names it. */
   readonly architecture: string;
+  /** Started by somebody at a terminal, not by a service manager. */
+  readonly interactive: boolean;
   /** Variables of the environment the agent was started with. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 };

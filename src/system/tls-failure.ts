@@ -34,12 +34,14 @@ function explanation(code: string, tls: TlsClientOptions | undefined, clock: str
       return `the server's certificate is not valid yet, or this machine's clock (${clock}) is wrong`;
     case "ERR_TLS_CERT_ALTNAME_INVALID":
       return "the server's certificate is for another host than the one in the URL";
-    case "EPROTO":
+    case "EPROTO": {
+      const ciphers = tls?.ciphers == null ? "" : ` with the ciphers ${tls.ciphers}`;
+      const shown = tls?.certificate == null ? "none is set: certfile, keyfile" : "it was shown one";
       return (
-        "the TLS handshake failed. Either the server does not speak TLS on this port, or not " +
-        `TLS ${tls?.minVersion ?? "1.2"} or newer${tls?.ciphers == null ? "" : ` with the ciphers ${tls.ciphers}`}, ` +
-        `or it wants another client certificate (${tls?.certificate == null ? "none is set: certfile, keyfile" : "it was shown one"})`
+        "the TLS handshake failed. Either the server does not speak TLS on this port, or not TLS " +
+        `${tls?.minVersion ?? "1.2"} or newer${ciphers}, or it wants another client certificate (${shown})`
       );
+    }
     default:
       return null;
   }

@@ -41,6 +41,7 @@ export type Recording = {
   readonly files?: Readonly<Record<string, RecordedFile>>;
   readonly hostname?: string;
   readonly architecture?: string;
+  readonly interactive?: boolean;
   readonly environment?: Readonly<Record<string, string>>;
   readonly http?: HttpClient;
   /**
@@ -122,6 +123,7 @@ export function recordedSystem(recording: Recording = {}): RecordedSystem {
     tapLog: tap.during,
     hostname: recording.hostname ?? "recorded",
     architecture: recording.architecture ?? "x64",
+    interactive: recording.interactive ?? false,
     environment: recording.environment ?? {},
     calls,
     records,
