@@ -13,13 +13,14 @@ type Exported = { readonly name: string; readonly from: string };
  * @throws Error for what it does not understand, and when two needed declarations have one name
  */
 export function bundleDeclarations(files: ReadonlyMap<string, string>, entry: string): string {
-  const exported = [...(files.get(entry) ?? "").matchAll(/^export (?:type )?\{([^}]*)\} from "([^"]+)";$/gm)].flatMap(
-    ([, names = "", path = ""]) =>
-      names
-        .split(",")
-        .map((name) => name.replace(/\btype\b/, "").trim())
-        .filter((name) => name !== "")
-        .map((name): Exported => ({ name, from: declarationFile(entry, path) })),
+  const exported = [
+    ...(files.get(entry) ?? "").matchAll(/^export (?:type )?\{([^}]*)\} from "([^"]+)";$/gm),
+  ].flatMap(([, names = "", path = ""]) =>
+    names
+      .split(",")
+      .map((name) => name.replace(/\btype\b/, "").trim())
+      .filter((name) => name !== "")
+      .map((name): Exported => ({ name, from: declarationFile(entry, path) })),
   );
   const parsed = new Map([...files].map(([path, text]) => [path, parseFile(path, text)]));
   const taken = new Map<string, string>();
@@ -40,7 +41,8 @@ export function bundleDeclarations(files: ReadonlyMap<string, string>, entry: st
       for (const word of words) {
         const imported = file.imports.get(word);
         if (imported !== undefined) queue.push({ name: word, from: imported });
-        else if (file.declarations.some(({ name }) => name === word)) queue.push({ name: word, from: wanted.from });
+        else if (file.declarations.some(({ name }) => name === word))
+          queue.push({ name: word, from: wanted.from });
       }
     }
   }
@@ -65,7 +67,9 @@ function parseFile(path: string, text: string): ParsedFile {
       continue;
     }
     const declared =
-      /^(?:export )?(?:declare )?(?:abstract )?(?:class|interface|type|const|function) ([A-Za-z_$][\w$]*)/.exec(code);
+      /^(?:export )?(?:declare )?(?:abstract )?(?:class|interface|type|const|function) ([A-Za-z_$][\w$]*)/.exec(
+        code,
+      );
     if (declared?.[1] === undefined) continue; // other packages' imports and re-exports: not understood if they were needed
     declarations.push({
       name: declared[1],

@@ -3,7 +3,7 @@
 
 import type { Config } from "./config/config.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
-import { type Broken, HardwareManagers, type StepListing } from "./hardware/managers.ts";
+import { HardwareManagers, type StepListing } from "./hardware/managers.ts";
 import { missingPrograms } from "./hardware/optional-programs.ts";
 import { installedPlugins, loadPlugins, type PluginOutcome } from "./hardware/plugins/load-plugins.ts";
 import type { PluginSource } from "./hardware/plugins/plugin.ts";
@@ -160,7 +160,7 @@ type PluginReport = {
 function pluginReport(outcome: PluginOutcome, managers: HardwareManagers, lists: StepLists): PluginReport {
   const { path, form, plugin, error } = outcome;
   const className = plugin?.manager.className ?? null;
-  const faults = managers.broken.filter((broken: Broken) => broken.className === className);
+  const faults = managers.broken.filter((fault) => fault.className === className);
   const problem =
     error?.message ??
     (faults.length === 0 ? null : [...new Set(faults.map((fault) => fault.reason))].join("; "));

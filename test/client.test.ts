@@ -15,6 +15,8 @@ let certificate: TestCertificate;
 let server: Listening;
 let agent: ReturnType<typeof connect>;
 
+/** The step talks when somebody listens. */
+const watched = Promise.withResolvers<void>();
 const query = { agent_token: TOKEN };
 
 function connect() {
@@ -28,6 +30,7 @@ function connect() {
 beforeAll(async () => {
   const steps = [
     step("talk", async ({ system, report }) => {
+      await watched.promise;
       system.log.info("2026-11-22T20:00:00.000Z is a text");
       report({ phase: "talking", done: 1, total: 2, unit: "line", rate: null });
       return "over";
@@ -79,8 +82,12 @@ test("live events", async () => {
   const { data } = await agent.v1.commands.post({ name: "clean.execute_clean_step", params }, { query });
   const events = await agent.v1.commands({ id: data!.id }).events.get({ query });
   const seen: StreamedEvent[] = [];
-  for await (const event of events.data!) seen.push(event);
-  expect(seen.map(({ event }) => event)).toEqual(expect.arrayContaining(["progress", "log", "state"]));
+  for await (const event of events.data!) {
+    seen.push(event);
+    watched.resolve();
+  }
+  expect(seen[0]).toMatchObject({ event: "state", data: { command_status: "RUNNING" } });
+  expect(seen.map(({ event }) => event)).toContain("progress");
   const last = seen.at(-1);
   expect(last?.event === "state" && last.data.command_status).toBe("SUCCEEDED");
   const lines = seen.flatMap((event) => (event.event === "log" ? [event.data.message] : []));

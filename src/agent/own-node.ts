@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import { InvalidCommandParamsError } from "../errors.ts";
 import type { HardwareManagers } from "../hardware/managers.ts";
 import type { IronicApi } from "../ironic/api-client.ts";
-import { lookUpNode } from "../ironic/lookup.ts";
+import { lookUpNode, patienceForToken } from "../ironic/lookup.ts";
 import {
   applyLookupAnswer,
   type LookupAnswer,
@@ -44,12 +44,15 @@ export class OwnNode {
     known: { readonly nodeUuid?: string },
     signal: AbortSignal,
   ): Promise<LookupAnswer | "token lost"> {
-    const { system, config, log, managers } = this.#options;
+    const { system, config, log, managers, token } = this.#options;
     const inventory = await managers.inventory({ useCache: true });
     const macs = inventory.interfaces.map(({ mac_address }) => mac_address).filter((mac) => mac !== "");
-    const patience = { timeout: config.get("lookup_timeout"), interval: config.get("lookup_interval") };
-    const ask = (query: { readonly nodeUuid?: string }) =>
-      lookUpNode(ironic, { macs, ...query }, patience, { clock: system.clock, log }, signal);
+    const [timeout, requestTimeout] = [config.get("lookup_timeout"), config.get("http_request_timeout")];
+    const ask = (query: { readonly nodeUuid?: string }) => {
+      const answer = token.held ? requestTimeout : patienceForToken(requestTimeout, timeout);
+      const patience = { timeout, interval: config.get("lookup_interval"), answer };
+      return lookUpNode(ironic, { macs, ...query }, patience, { clock: system.clock, log }, signal);
+    };
     const answer = await ask(known);
     log.info(`This machine is node ${answer.uuid}`);
     // Only the node of later answers counts: their token is masked by then.
@@ -83,9 +86,10 @@ export class OwnNode {
   #explainLostToken({ uuid }: LookupAnswer): "token lost" {
     this.#options.log.error(
       `Ironic handed out the token for node ${uuid} before, and this agent does not have it: most likely the agent was ` +
-        "restarted without the machine being rebooted. Ironic will not take its heartbeats and it cannot be " +
-        "commanded, so it serves nothing and waits. Abort the node's operation in Ironic, or reboot the " +
-        "machine through Ironic, which makes a new token.",
+        "restarted without the machine being rebooted, or the answer to an earlier lookup was lost on its way (then " +
+        "there are warnings above). Ironic will not take its heartbeats and it cannot be commanded, so it serves " +
+        "nothing and waits. Abort the node's operation in Ironic, or reboot the machine through Ironic, which makes a " +
+        "new token.",
     );
     return "token lost";
   }

@@ -1,7 +1,9 @@
-// What the agent makes sure of, or complains about, before it calls anybody.
+// What the agent makes sure of, or complains about, on its way to serving its API.
 
 import type { Config } from "../config/config.ts";
+import { errorText } from "../errors.ts";
 import type { HardwareManagers } from "../hardware/managers.ts";
+import type { IronicApi } from "../ironic/api-client.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
 
@@ -33,4 +35,36 @@ export async function waitForInterface(
     await clock.sleep(INTERFACE_POLL, signal);
   }
   log.warning(`No network interface appeared within ${INTERFACE_PATIENCE} s; going on without`);
+}
+
+/** Without an inspection URL either, the agent is of no use to anybody but who calls its API. */
+export function explainNoApiUrl(config: Config, log: Logger): void {
+  const text =
+    "No Ironic API URL is configured (api_url, kernel parameter ipa-api-url): this agent serves its API, " +
+    "but neither looks its node up nor heartbeats.";
+  if (config.get("inspection_callback_url") === null) log.error(text);
+  else log.info(text);
+}
+
+/**
+ * What Ironic's newest API version says about automatic TLS; null = nothing. Known since the lookup, but a standalone
+ * agent with an API URL asks for this alone.
+ */
+export async function minorForTls(
+  api: IronicApi,
+  config: Config,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<number | null> {
+  const automatic = config.get("enable_auto_tls") && !config.get("listen_tls");
+  if (api.knownMinor !== null || !automatic) return api.knownMinor;
+  try {
+    return await api.maximumMinor(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    log.warning(
+      `Serving plain HTTP, because Ironic cannot be asked about automatic TLS: ${errorText(error)}`,
+    );
+    return null;
+  }
 }

@@ -5,6 +5,7 @@ import { variableName } from "./environment.ts";
 import type { OptionSpec } from "./option-spec.ts";
 import { OPTION_NAMES, OPTION_SECTIONS, type OptionName, optionSpec, splitName } from "./options.ts";
 import { formatValue } from "./values.ts";
+import { wrapWords } from "./wrap-words.ts";
 
 const BEGIN =
   "<!-- Generated from the option table by `npm run docs`: change src/config/options/ instead. -->";
@@ -108,13 +109,9 @@ function sampleEntry(name: OptionName, spec: OptionSpec): string {
 }
 
 function comment(text: string): string {
-  const lines = [""];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1) ?? "";
-    if (last !== "" && last.length + word.length + 3 > SAMPLE_WIDTH) lines.push(word);
-    else lines[lines.length - 1] = last === "" ? word : `${last} ${word}`;
-  }
-  return lines.map((line) => `# ${line}`).join("\n");
+  return wrapWords(text, SAMPLE_WIDTH)
+    .map((line) => `# ${line}`)
+    .join("\n");
 }
 
 /** `[group] name`, or the name alone in [DEFAULT]. */

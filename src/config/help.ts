@@ -3,6 +3,7 @@
 import type { OptionSpec } from "./option-spec.ts";
 import { OPTION_NAMES, OPTION_SECTIONS, optionSpec } from "./options.ts";
 import { formatValue, valueHint } from "./values.ts";
+import { wrapWords } from "./wrap-words.ts";
 
 const WIDTH = 100;
 const INDENT = 8;
@@ -69,7 +70,7 @@ function describe(name: string, spec: OptionSpec): string {
     spec.kernel === undefined ? null : `kernel parameter: ${spec.kernel}`,
   ].filter((fact) => fact !== null);
   const text = entry(heading(name, spec), spec.help);
-  return facts.length === 0 ? text : `${text}\n${" ".repeat(INDENT)}(${facts.join("; ")})`;
+  return facts.length === 0 ? text : [text, ...wrapped(`(${facts.join("; ")})`)].join("\n");
 }
 
 function heading(name: string, spec: OptionSpec): string {
@@ -82,14 +83,9 @@ function heading(name: string, spec: OptionSpec): string {
 }
 
 function entry(head: string, text: string): string {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && INDENT + line.length + 1 + word.length > WIDTH) {
-      lines.push(line);
-      line = "";
-    }
-    line += line === "" ? word : ` ${word}`;
-  }
-  return [`  ${head}`, ...[...lines, line].map((wrapped) => " ".repeat(INDENT) + wrapped)].join("\n");
+  return [`  ${head}`, ...wrapped(text)].join("\n");
+}
+
+function wrapped(text: string): string[] {
+  return wrapWords(text, WIDTH - INDENT).map((line) => " ".repeat(INDENT) + line);
 }

@@ -1,6 +1,6 @@
 // Checks an erase with the disk itself instead of with the word of who erased it: what some places held is remembered before and
 // compared afterwards, read past the page cache. The places are the two ends, where the tables are, and random ones
-// between them, which no firmware can foresee.
+// all over what is between them, which no firmware can foresee.
 
 import { BlockDeviceError, errorText } from "../errors.ts";
 import type { BlockDevice } from "../system/block-device.ts";
@@ -74,10 +74,16 @@ async function dropCache(system: System, device: string, signal: AbortSignal): P
   }
 }
 
+/** The ends, and one at random in each of equal parts of what is between them. */
 function placesOf(size: number, { clock }: System): number[] {
   const last = Math.max(0, Math.floor(size / PLACE_SIZE) - 1);
   const places = new Set([0, last]);
-  for (let count = 2; count < PLACES; count += 1) places.add(Math.floor(clock.uniform(0, last + 1)));
+  const parts = PLACES - 2;
+  const startOf = (part: number) => 1 + Math.floor((part * (last - 1)) / parts);
+  for (let part = 0; part < parts; part += 1) {
+    const [low, high] = [startOf(part), startOf(part + 1)];
+    if (high > low) places.add(Math.floor(clock.uniform(low, high)));
+  }
   return [...places].sort((left, right) => left - right).map((place) => place * PLACE_SIZE);
 }
 

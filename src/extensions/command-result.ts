@@ -30,6 +30,7 @@ export const CommandProgress = Type.Object({
   total: nullable(Type.Number()),
   unit: Type.String(),
   rate: nullable(Type.Number()),
+  remaining: Type.Optional(nullable(Type.Number())),
 });
 
 export const CommandResult = Type.Object({

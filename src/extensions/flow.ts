@@ -5,13 +5,17 @@
 import { Type } from "@sinclair/typebox";
 import { AgentIsBusy, CommandExecutionError, InvalidCommandParamsError } from "../errors.ts";
 import { asyncCommand, defineExtension } from "./command.ts";
-import { jsonObject } from "./param-types.ts";
+import { about, jsonObject } from "./param-types.ts";
 
 export const flow = defineExtension("flow", {
   start_flow: asyncCommand({
     summary: "Runs several commands, one after the other, as one.",
-    /** Each object maps command names to their parameters, run in the order given. */
-    params: Type.Object({ flow: Type.Array(Type.Record(Type.String(), jsonObject)) }),
+    params: Type.Object({
+      flow: about(
+        "Each object maps command names to their parameters, run in the order given.",
+        Type.Array(Type.Record(Type.String(), jsonObject)),
+      ),
+    }),
 
     validate(params, _services, directory) {
       for (const name of params.flow.flatMap((commands) => Object.keys(commands))) {

@@ -3,20 +3,24 @@
 import { Type } from "@sinclair/typebox";
 import { installBootLoader } from "../steps/boot-loader.ts";
 import { asyncCommand, defineExtension } from "./command.ts";
-import { optional } from "./param-types.ts";
+import { about, optional } from "./param-types.ts";
 
 export const image = defineExtension("image", {
   install_bootloader: asyncCommand({
     summary: "Makes the written image bootable.",
     params: Type.Object({
-      /** Null or "0x00000000" for a whole-disk image without a known root. */
-      root_uuid: Type.Union([Type.String(), Type.Null()]),
-      efi_system_part_uuid: optional(Type.String()),
-      /** ppc64 only. */
-      prep_boot_part_uuid: optional(Type.String()),
+      root_uuid: about(
+        'UUID of the root file system; null or "0x00000000" for a whole-disk image without a known root.',
+        Type.Union([Type.String(), Type.Null()]),
+      ),
+      efi_system_part_uuid: about("UUID of the EFI system partition.", optional(Type.String())),
+      prep_boot_part_uuid: about("UUID of the PReP boot partition, on ppc64.", optional(Type.String())),
       /** Train does not send it. */
-      target_boot_mode: optional(Type.String()),
-      ignore_bootloader_failure: optional(Type.Boolean()),
+      target_boot_mode: about("bios (the default) or uefi.", optional(Type.String())),
+      ignore_bootloader_failure: about(
+        "Whether a failure to set up booting is only a warning; the option of that name decides without it.",
+        optional(Type.Boolean()),
+      ),
     }),
     run({ services, signal }, params) {
       const { system, config, managers, deployment } = services;

@@ -10,3 +10,6 @@ export const jsonList = Type.Unsafe<Json[]>(Type.Array(Type.Unknown()));
 
 /** May be left out; null says the same. */
 export const optional = <T extends TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
+
+/** The same parameter, with a sentence for the API reference. */
+export const about = <T extends TSchema>(description: string, schema: T): T => ({ ...schema, description });

@@ -3,7 +3,7 @@
 import { Type } from "@sinclair/typebox";
 import { InvalidCommandError } from "../errors.ts";
 import { defineExtension, syncCommand } from "./command.ts";
-import { jsonObject } from "./param-types.ts";
+import { about, jsonObject } from "./param-types.ts";
 
 export const poll = defineExtension("poll", {
   get_hardware_info: syncCommand({
@@ -14,8 +14,7 @@ export const poll = defineExtension("poll", {
 
   set_node_info: syncCommand({
     summary: "Tells a standalone agent its node, as a lookup would.",
-    /** A lookup answer, with `node` and `config`. */
-    params: Type.Object({ node_info: jsonObject }),
+    params: Type.Object({ node_info: about("A lookup answer, with `node` and `config`.", jsonObject) }),
     async run({ services }, { node_info }) {
       if (!services.config.get("standalone"))
         throw new InvalidCommandError(

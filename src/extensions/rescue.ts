@@ -5,16 +5,16 @@ import { InvalidCommandParamsError } from "../errors.ts";
 import { markRescued, storeRescuePassword } from "../steps/rescue.ts";
 import { refusedPassword } from "../steps/sha512-crypt.ts";
 import { defineExtension, syncCommand } from "./command.ts";
-import { optional } from "./param-types.ts";
+import { about, optional } from "./param-types.ts";
 
 export const rescue = defineExtension("rescue", {
   /** Synchronous although conductors do not wait for it: they want SUCCEEDED in the answer itself. */
   finalize_rescue: syncCommand({
     summary: "Stores the password of the rescue user and ends the agent.",
     params: Type.Object({
-      rescue_password: optional(Type.String()),
-      /** The password is a crypt(3) hash already. Train does not send it. */
-      hashed: optional(Type.Boolean()),
+      rescue_password: about("Of the rescue user.", optional(Type.String())),
+      /** Train does not send it. */
+      hashed: about("True if the password is a crypt(3) hash already.", optional(Type.Boolean())),
     }),
     validate({ rescue_password: password, hashed }) {
       const reason = hashed === true ? null : refusedPassword(password ?? "");

@@ -7,11 +7,14 @@ import { changePower } from "../steps/power.ts";
 import { syncDisks } from "../steps/sync.ts";
 import { validateImageInfo, writeImage } from "../steps/write-image.ts";
 import { asyncCommand, type CommandContext, defineExtension, syncCommand } from "./command.ts";
-import { jsonObject, optional } from "./param-types.ts";
+import { about, jsonObject, optional } from "./param-types.ts";
 
 const noParams = Type.Object({});
 
-const imageParams = { image_info: jsonObject, configdrive: optional(Type.String()) };
+const imageParams = {
+  image_info: about("What Ironic says of the image: id, urls, checksum, disk_format and so on.", jsonObject),
+  configdrive: about("The config drive: gzip in base64, or its URL.", optional(Type.String())),
+};
 
 export const standby = defineExtension("standby", {
   /** Train to Wallaby, and third parties; later conductors run the deploy step `write_image`. */
@@ -29,7 +32,10 @@ export const standby = defineExtension("standby", {
    */
   cache_image: asyncCommand({
     summary: "The same as prepare_image, for machines that are prepared ahead of their deployment.",
-    params: Type.Object({ ...imageParams, force: optional(Type.Boolean()) }),
+    params: Type.Object({
+      ...imageParams,
+      force: about("Has no effect: the image is always written.", optional(Type.Boolean())),
+    }),
     validate: ({ image_info }, { config }) => validateImageInfo(config, image_info),
     async run(context, { image_info, configdrive }) {
       const text = await writeImage(imageContext(context), image_info, configdrive ?? null);

@@ -13,17 +13,22 @@ import { isJsonObject, type JsonObject } from "../json.ts";
 import type { StepKind } from "../steps/step.ts";
 import { redactValue } from "../system/redact.ts";
 import { asyncCommand, defineExtension, type Extension, syncCommand } from "./command.ts";
-import { jsonList, jsonObject } from "./param-types.ts";
+import { about, jsonList, jsonObject } from "./param-types.ts";
 import { shorten } from "./shorten.ts";
 
 const STEP_ERRORS = { clean: CleaningError, deploy: DeploymentError, service: ServicingError } as const;
+
+const nodeParams = {
+  node: about("The node, as Ironic's API shows it.", jsonObject),
+  ports: about("Its ports.", jsonList),
+};
 
 /** `<kind>.get_<kind>_steps` and `<kind>.execute_<kind>_step`. */
 export function stepExtension(kind: StepKind): Extension {
   return defineExtension(kind, {
     [`get_${kind}_steps`]: syncCommand({
       summary: `The ${kind} steps that this machine offers, by hardware manager.`,
-      params: Type.Object({ node: jsonObject, ports: jsonList }),
+      params: Type.Object(nodeParams),
       async run({ services: { managers } }, { node, ports }) {
         await managers.node.cache(node);
         return {
@@ -34,8 +39,11 @@ export function stepExtension(kind: StepKind): Extension {
     }),
 
     [`execute_${kind}_step`]: asyncCommand({
-      summary: `Runs one ${kind} step. Its own parameters stand in the step's \`args\`.`,
-      params: Type.Object({ step: jsonObject, node: jsonObject, ports: jsonList }),
+      summary: `Runs one ${kind} step. \`${kind}_version\`, a map of hardware managers to versions, keeps it from running with any others.`,
+      params: Type.Object({
+        step: about("The step as it was listed, with its `args`.", jsonObject),
+        ...nodeParams,
+      }),
       unknownParams: "pass",
       async run({ services: { managers, metrics }, signal, report }, { step, node, ports }, others) {
         const { [`${kind}_version`]: version, ...extra } = others;

@@ -2,7 +2,11 @@
 
 import { GenericHardwareManager } from "./generic-manager.ts";
 import type { ManagerFactory } from "./manager.ts";
+import { IntelCnaHardwareManager } from "./vendors/intel-cna.ts";
+import { MellanoxDeviceHardwareManager } from "./vendors/mellanox.ts";
 
 export const BUILT_IN_MANAGERS: readonly ManagerFactory[] = [
   (context) => new GenericHardwareManager(context),
+  (context) => new MellanoxDeviceHardwareManager(context),
+  (context) => new IntelCnaHardwareManager(context),
 ];

@@ -189,7 +189,14 @@ export class GenericHardwareManager implements HardwareManager {
   }
 
   async steps(kind: StepKind): Promise<readonly Step[]> {
-    return [...this.#storage.steps(kind), ...systemSteps(kind, this.#context.config)];
+    const erasing = this.#storage.erasing(kind);
+    const raid = this.#storage.raid(kind);
+    const burnIn = this.#storage.burnIn(kind);
+    const system = systemSteps(kind, this.#context.config);
+    // The order of the reference's lists.
+    return kind === "clean"
+      ? [...erasing, ...system, ...raid, ...burnIn]
+      : [...erasing, ...raid, ...burnIn, ...system];
   }
 
   eraseBlockDevice(node: JsonObject, device: BlockDevice, work?: Work): Promise<Json> {

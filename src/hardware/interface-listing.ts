@@ -1,5 +1,5 @@
-// The network interfaces of the machine as Ironic sees them: what is there, what LLDP tells of it, and the VLANs the
-// operator wants on top. Rules: hardware specification 4.1, 4.5, 4.6.
+// The network interfaces of the machine as Ironic sees them: what is there, what LLDP tells of it, and the
+// VLANs the operator wants on top. Rules: hardware specification 4.1, 4.5, 4.6.
 
 import type { System } from "../system/system.ts";
 import type { LldpData } from "./lldp.ts";

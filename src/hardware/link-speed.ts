@@ -1,5 +1,5 @@
-// How fast a network port can be: the fastest of the link modes its driver supports, which is the value that the
-// reference takes from lshw (its "capacity"). Rules: hardware specification 4.4.
+// How fast a network port can be: the fastest of the link modes its driver supports, which is the value that
+// the reference takes from lshw (its "capacity"). Rules: hardware specification 4.4.
 
 /** Mbit/s by the kernel's numbers of link modes (ETHTOOL_LINK_MODE_*_BIT), first and last of each run. */
 const SPEEDS: readonly (readonly [first: number, last: number, megabits: number])[] = [

@@ -1,5 +1,6 @@
-// LLDP: what the switch at the other end of each cable tells about itself. A neighbour speaks every 30 seconds, so one
-// frame of each interface is enough. Rules: hardware specification 4.5, control-plane specification 8.4.
+// LLDP: what the switch at the other end of each cable tells about itself. A neighbour speaks every 30
+// seconds, so one frame of each interface is enough. Rules: hardware specification 4.5, control-plane
+// specification 8.4.
 
 import { errorText } from "../errors.ts";
 import { FrameCaptureError } from "../system/raw-socket.ts";
@@ -17,12 +18,15 @@ const VLAN_NAME = "0080c203";
 /** Type and value (lower-case hex) of each TLV of a frame, in its order; the wire's form. */
 export type LldpTlvs = [number, string][];
 
-/** By interface name; [] for one that gave no frame, and no entry for one that cannot be read (its link is down). */
+/**
+ * By interface name; [] for one that gave no frame, and no entry for one that cannot be read (its link is
+ * down).
+ */
 export type LldpData = { [interfaceName: string]: LldpTlvs };
 
 /**
- * Listens on all interfaces at once until each has heard its neighbour, or none has been heard for `timeout` seconds.
- * Empty, with the reason in the log, if one of them cannot be listened on at all.
+ * Listens on all interfaces at once until each has heard its neighbour, or none has been heard for `timeout`
+ * seconds. Empty, with the reason in the log, if one of them cannot be listened on at all.
  */
 export async function captureLldp(
   system: System,
@@ -53,8 +57,8 @@ export async function captureLldp(
 }
 
 /**
- * The TLVs of a frame. Reading goes on behind the end mark, as the reference does: the zeros with which short frames are
- * filled up come out as [0, ""]. A value that is cut off counts as far as it is there.
+ * The TLVs of a frame. Reading goes on behind the end mark, as the reference does: the zeros with which short
+ * frames are filled up come out as [0, ""]. A value that is cut off counts as far as it is there.
  */
 export function parseLldpFrame(frame: Uint8Array): LldpTlvs {
   const tlvs: LldpTlvs = [];

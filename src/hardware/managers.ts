@@ -4,7 +4,6 @@
 import type { Config } from "../config/config.ts";
 import {
   errorText,
-  HardwareManagerConfigurationError,
   HardwareManagerMethodNotFound,
   HardwareManagerNotFound,
   IncompatibleHardwareMethodError,
@@ -30,6 +29,7 @@ import type {
   MethodResult,
 } from "./manager.ts";
 import { NodeCache } from "./node-cache.ts";
+import { type Fault, Faults } from "./plugins/faults.ts";
 import type { Plugin, PluginSource } from "./plugins/plugin.ts";
 import { type Candidate, chooseSteps, type StepListing } from "./step-listing.ts";
 import { wireName } from "./wire-name.ts";
@@ -56,9 +56,6 @@ export type StepCall = {
   readonly report: ReportProgress;
 };
 
-/** A plug-in that is out of order: altogether, or for the steps of one kind. */
-export type Broken = { readonly className: string; readonly kind: StepKind | null; readonly reason: string };
-
 type Ranked = { readonly manager: HardwareManager; readonly support: number };
 
 export class HardwareManagers {
@@ -69,7 +66,7 @@ export class HardwareManagers {
   readonly #log: Logger;
   #ranked: readonly Ranked[] = [];
   #plugins: readonly Plugin[] = [];
-  readonly #broken: Broken[] = [];
+  readonly #faults = new Faults();
   #inventory: Promise<Inventory> | null = null;
 
   constructor(options: HardwareManagersOptions) {
@@ -124,8 +121,8 @@ export class HardwareManagers {
   }
 
   /** Plug-ins that are out of order now. */
-  get broken(): readonly Broken[] {
-    return this.#broken;
+  get broken(): readonly Fault[] {
+    return this.#faults.all;
   }
 
   /** The managers in use, highest support first. */
@@ -211,14 +208,13 @@ export class HardwareManagers {
    * nothing useful to show; the reason comes with the refusal of the first step.
    */
   async steps(kind: StepKind, node: JsonObject, ports: Json): Promise<StepListing> {
-    const candidates: Candidate[] = [];
-    for (const { manager, support } of this.#ranked) {
+    const lists = this.#ranked.map(async ({ manager, support }) => {
       const steps = await this.#guard(manager, kind, [], async () => {
         return (await manager.steps?.(kind, node, ports)) ?? [];
       });
-      for (const step of steps) candidates.push({ className: manager.className, support, step });
-    }
-    return chooseSteps(candidates);
+      return steps.map((step): Candidate => ({ className: manager.className, support, step }));
+    });
+    return chooseSteps((await Promise.all(lists)).flat());
   }
 
   /**
@@ -228,12 +224,7 @@ export class HardwareManagers {
    *   order: its step might be the one that counts.
    */
   async executeStep(kind: StepKind, name: string, call: StepCall): Promise<Json> {
-    const broken = this.#broken.find((one) => one.kind === null || one.kind === kind);
-    if (broken !== undefined)
-      throw new HardwareManagerConfigurationError(
-        `No ${kind} step runs while a hardware manager is out of order, because it might have steps of its own: ` +
-          `${broken.className}: ${broken.reason}`,
-      );
+    this.#faults.assertNone(kind);
     return await this.#executeStep(this.#ranked, kind, name, call);
   }
 
@@ -275,14 +266,13 @@ export class HardwareManagers {
     ask: () => Promise<T>,
   ): Promise<T> {
     const { className } = manager;
-    const known = this.#broken.findIndex((one) => one.className === className && one.kind === kind);
-    if (known >= 0) this.#broken.splice(known, 1);
+    this.#faults.forget(className, kind);
     try {
       return await ask();
     } catch (error) {
       if (!this.#plugins.some((plugin) => plugin.manager === manager)) throw error;
       this.#log.error(`${className} is left out`, error);
-      this.#broken.push({ className, kind, reason: errorText(error) });
+      this.#faults.add({ className, kind, reason: errorText(error) });
       return otherwise;
     }
   }

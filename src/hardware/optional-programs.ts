@@ -92,9 +92,15 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
   {
     program: "lshw",
     package: "lshw",
-    without: "memory and vendor come from SMBIOS alone, and USB devices are not collected",
+    without:
+      "memory and vendor come from SMBIOS alone, and the collectors usb-devices and extra-hardware fail",
   },
-  { program: "ethtool", package: "ethtool", without: "permanent MAC addresses are unknown" },
+  { program: "dmidecode", package: "dmidecode", without: "the collector dmi-decode fails" },
+  {
+    program: "ethtool",
+    package: "ethtool",
+    without: "the collector extra-hardware tells no pause and offload settings",
+  },
   { program: "biosdevname", package: "biosdevname", without: "interfaces have no biosdevname" },
   { program: "chronyd", package: "chrony", without: "ntp_server works with ntpdate only" },
   { program: "ntpdate", package: "ntpsec-ntpdate", without: "ntp_server works with chronyd only" },
@@ -109,7 +115,8 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
     without: "collected logs hold /var/log instead of the journal",
   },
   { program: "stress-ng", package: "stress-ng", without: "no CPU and memory burn-in" },
-  { program: "fio", package: "fio", without: "no disk and network burn-in" },
+  { program: "fio", package: "fio", without: "no disk and network burn-in, and no disk benchmark" },
+  { program: "sysbench", package: "sysbench", without: "no processor and memory benchmarks" },
   { program: "podman", package: "podman", without: "no container steps and no bootc installation" },
 ];
 

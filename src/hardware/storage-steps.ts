@@ -5,6 +5,7 @@ import { reasonToSpare } from "../disk/erasable.ts";
 import { readArray } from "../disk/md-arrays.ts";
 import { IncompatibleHardwareMethodError, SoftwareRAIDError } from "../errors.ts";
 import type { Json, JsonObject } from "../json.ts";
+import { burnInSteps } from "../steps/burn-in/steps.ts";
 import { eraseDevice } from "../steps/erase-device.ts";
 import { eraseDevicesStep } from "../steps/erase-devices.ts";
 import { eraseExpressStep } from "../steps/erase-express.ts";
@@ -41,23 +42,32 @@ export class StorageSteps {
     };
   }
 
-  steps(kind: StepKind): Step[] {
+  erasing(kind: StepKind): Step[] {
     const erasable = (node: JsonObject) => this.#erasable(node);
     switch (kind) {
       case "clean":
         return [
           eraseDevicesStep<BlockDevice>({
-            list: (node) => this.#list(node, { includePartitions: false, emptiedArraysToo: false }),
+            list: (node) => this.#disks(node),
             erase: (node, disk, work) => this.#context.dispatch("eraseBlockDevice", node, disk, work),
           }),
           eraseMetadataStep(erasable, { priority: 99, abortable: true }),
           eraseExpressStep(erasable, (node, device) => this.#mustKeep(node, device, IDLE.signal)),
           erasePstoreStep,
-          deleteConfigurationStep(this.#raid),
-          createConfigurationStep(this.#raid),
         ];
       case "deploy":
-        return [eraseMetadataStep(erasable, { priority: 0 }), applyConfigurationStep(this.#raid)];
+        return [eraseMetadataStep(erasable, { priority: 0 })];
+      case "service":
+        return [];
+    }
+  }
+
+  raid(kind: StepKind): Step[] {
+    switch (kind) {
+      case "clean":
+        return [deleteConfigurationStep(this.#raid), createConfigurationStep(this.#raid)];
+      case "deploy":
+        return [applyConfigurationStep(this.#raid)];
       case "service":
         return [
           deleteConfigurationStep(this.#raid),
@@ -65,6 +75,10 @@ export class StorageSteps {
           createConfigurationStep(this.#raid),
         ];
     }
+  }
+
+  burnIn(kind: StepKind): Step[] {
+    return burnInSteps(kind, async (node) => (await this.#disks(node)).map(({ name }) => name));
   }
 
   /** What the generic manager does when it is asked to erase a disk. */
@@ -95,6 +109,11 @@ export class StorageSteps {
       for (const used of [device, ...array.holders, ...array.components]) taken.add(used);
     }
     return left.filter(({ name }) => !taken.has(name));
+  }
+
+  /** Those that may lose their data. */
+  #disks(node: JsonObject): Promise<BlockDevice[]> {
+    return this.#list(node, { includePartitions: false, emptiedArraysToo: false });
   }
 
   async #list(
@@ -131,7 +150,7 @@ export class StorageSteps {
 
   /** Why a device is not to lose its data along with another one. */
   async #mustKeep(node: JsonObject, device: string, signal: AbortSignal): Promise<string | null> {
-    const listed = await this.#list(node, { includePartitions: false, emptiedArraysToo: false });
+    const listed = await this.#disks(node);
     if (!listed.some(({ name }) => name === device))
       return "in skip_block_devices, or hidden by a hardware manager";
     return reasonToSpare(this.#context.system, device, signal);

@@ -7,7 +7,9 @@ import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { advertisedVlans, type LldpTlvs } from "./lldp.ts";
 
-/** iproute2's exit code when the kernel refuses, which it also does for an interface that is there already. */
+/**
+ * iproute2's exit code when the kernel refuses, which it also does for an interface that is there already.
+ */
 const KERNEL_REFUSED = 2;
 
 /** An interface as the listing shows it. */
@@ -19,7 +21,10 @@ export type VlanParent = {
 
 export type VlanRequest = { readonly parent: string; readonly id: number };
 
-/** `lldp`: collected now; `skipped`: left out this time, which is no reason to complain; `off`: not configured. */
+/**
+ * `lldp`: collected now; `skipped`: left out this time, which is no reason to complain; `off`: not
+ * configured.
+ */
 export type LldpState = "collected" | "skipped" | "off";
 
 /**

@@ -17,8 +17,8 @@ export type InspectedMachine = {
 };
 
 /**
- * Where the data go: the configured URL (found by multicast DNS if it says so); else Ironic's API, if collectors are
- * configured. Null: there is to be no inspection.
+ * Where the data go: the configured URL (found by multicast DNS if it says so); else Ironic's API, if
+ * collectors are configured. Null: there is to be no inspection.
  * @throws ServiceLookupFailure, ConfigurationError; the signal's reason
  */
 export async function configuredInspector(
@@ -32,13 +32,15 @@ export async function configuredInspector(
   const urls =
     callback.length > 0 || collectors.length === 0
       ? callback
-      : continueInspectionUrls(splitUrls(config.get("api_url")));
+      : continueInspectionUrls(
+          splitUrls(config.get("api_url")).filter((url) => url.toLowerCase() !== "mdns"),
+        );
   return urls.length === 0 ? null : Inspector.create(system, config, urls);
 }
 
 /**
- * The inspection of a starting agent. The node's UUID, if it was told; a failed inspection is no reason not to look the node
- * up, and only logged.
+ * The inspection of a starting agent. The node's UUID, if it was told; a failed inspection is no reason not
+ * to look the node up, and only logged.
  * @throws what `inspect` throws when the data could not be delivered, and what `configuredInspector` throws
  */
 export async function inspectAtStartUp(

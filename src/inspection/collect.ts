@@ -1,5 +1,5 @@
-// Runs collectors beside each other and puts their keys together in the configured order, so that the data look the same
-// whatever finished first.
+// Runs collectors beside each other and puts their keys together in the configured order, so that the data
+// look the same whatever finished first.
 
 import { errorText } from "../errors.ts";
 import type { JsonObject } from "../json.ts";

@@ -1,4 +1,5 @@
-// What a collector is: something that finds out facts about the machine for the inspection, under keys of its own.
+// What a collector is: something that finds out facts about the machine for the inspection, under keys of its
+// own.
 
 import type { Config } from "../config/config.ts";
 import type { HardwareManagers } from "../hardware/managers.ts";
@@ -11,13 +12,16 @@ export type CollectorContext = {
   readonly managers: HardwareManagers;
   /** Names of all collectors of this inspection, in their order. */
   readonly collectors: readonly string[];
-  /** Resolves when the collectors before this one have ended. Collectors run beside each other unless they wait for it. */
+  /**
+   * Resolves when the collectors before this one have ended. Collectors run beside each other unless they
+   * wait for it.
+   */
   readonly earlier: Promise<unknown>;
   readonly signal: AbortSignal;
 };
 
 /**
- * Returns its keys with their values, in the order of the specification. What it throws is reported and stops no other
- * collector.
+ * Returns its keys with their values, in the order of the specification. What it throws is reported and stops
+ * no other collector.
  */
 export type Collector = (context: CollectorContext) => Promise<JsonObject>;

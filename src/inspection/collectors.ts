@@ -1,5 +1,5 @@
-// The collectors by the names that operators configure. Names, keys: control-plane specification 8.3, hardware
-// specification 11.
+// The collectors by the names that operators configure. Names, keys: control-plane specification 8.3,
+// hardware specification 11.
 
 import type { Collector } from "./collector.ts";
 import { collectDefault } from "./default.ts";

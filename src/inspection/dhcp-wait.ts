@@ -9,7 +9,9 @@ import type { System } from "../system/system.ts";
 /** Seconds between two looks. */
 const POLL = 2;
 
-/** Returns when the interface the machine booted from, or every one, has an IPv4 address, or the time is over. */
+/**
+ * Returns when the interface the machine booted from, or every one, has an IPv4 address, or the time is over.
+ */
 export async function waitForDhcp(
   system: System,
   config: Config,
@@ -50,8 +52,8 @@ export async function waitForDhcp(
 }
 
 /**
- * The MAC address that BOOTIF names: PXELINUX writes `01-aa-bb-cc-dd-ee-ff` (the hardware type first), iPXE the address
- * alone, with colons or dashes.
+ * The MAC address that BOOTIF names: PXELINUX writes `01-aa-bb-cc-dd-ee-ff` (the hardware type first), iPXE
+ * the address alone, with colons or dashes.
  */
 export function bootMac(bootif: string): string {
   const groups = bootif.split("-");

@@ -1,5 +1,5 @@
-// The collector dmi-decode: firmware, processors and memory modules in dmidecode's own words, which is what its users
-// match on. Rules: hardware specification 11.3.
+// The collector dmi-decode: firmware, processors and memory modules in dmidecode's own words, which is what
+// its users match on. Rules: hardware specification 11.3.
 
 import type { JsonObject } from "../json.ts";
 import type { System } from "../system/system.ts";

@@ -10,7 +10,10 @@ import { collectData, type NamedCollector } from "./collect.ts";
 import { COLLECTORS, DEFAULT_COLLECTORS } from "./collectors.ts";
 import { Failures } from "./failures.ts";
 
-/** The data were posted, but the inspection failed: something could not be collected, or the data were refused. */
+/**
+ * The data were posted, but the inspection failed: something could not be collected, or the data were
+ * refused.
+ */
 export class InspectionError extends Error {}
 
 export type InspectionContext = {
@@ -21,8 +24,8 @@ export type InspectionContext = {
 };
 
 /**
- * Returns the node's UUID if the answer tells it. What could not be collected is posted all the same, with the reasons in
- * `error`.
+ * Returns the node's UUID if the answer tells it. What could not be collected is posted all the same, with
+ * the reasons in `error`.
  * @throws InspectionError when something could not be collected or the data were refused; HttpError or
  *   InspectorUnavailableError when they could not be delivered; the reason of `signal`
  */
@@ -38,7 +41,8 @@ export async function inspect(context: InspectionContext, signal: AbortSignal): 
   const error = failures.text();
   log.info(`posting inspection data to ${inspector.urls.join(", ")}`);
   const answer = await inspector.post({ ...data, error } satisfies JsonObject, signal);
-  if (answer.status >= 400) {
+  // A redirect that is left here is one that a POST does not follow.
+  if (answer.status >= 300) {
     log.error(`the inspection data were refused: ${describeInspectorFailure(answer)}`);
     throw new InspectionError(
       `stopping inspection, as inspector returned an error: ${describeInspectorFailure(answer)}`,
@@ -50,7 +54,10 @@ export async function inspect(context: InspectionContext, signal: AbortSignal): 
   return uuid;
 }
 
-/** Null, with the reference's text among the failures, if one of them does not exist: then nothing is collected. */
+/**
+ * Null, with the reference's text among the failures, if one of them does not exist: then nothing is
+ * collected.
+ */
 function loadCollectors(names: readonly string[], failures: Failures): NamedCollector[] | null {
   const loaded = names.map((name) => ({
     name,

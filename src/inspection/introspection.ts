@@ -1,5 +1,6 @@
-// The program ironic-collect-introspection-data: inspects the machine it runs on without being an agent, once, or again and
-// again so that the data of a machine in use stay fresh. Source: control-plane specification 8.6 with DEV-27.
+// The program ironic-collect-introspection-data: inspects the machine it runs on without being an agent,
+// once, or again and again so that the data of a machine in use stay fresh. Source: control-plane
+// specification 8.6 with DEV-27.
 
 import type { Config } from "../config/config.ts";
 import { errorText } from "../errors.ts";

@@ -1,6 +1,7 @@
-// What a neighbour's TLVs say, in words. Keys and forms are those of Ironic's own parser (its hook parsed-lldp), so that
-// both can be read by the same programs; of its names only the physical ones (PHY capabilities, MAU type) are missing. Values that
-// are cut off or of another form than IEEE 802.1AB's are left out.
+// What a neighbour's TLVs say, in words. Keys and forms are those of Ironic's own parser (its hook
+// parsed-lldp), so that both can be read by the same programs; of its names only the physical ones (PHY
+// capabilities, MAU type) are missing. Values that are cut off or of another form than IEEE 802.1AB's are
+// left out.
 
 import { canonicalIpv6 } from "../hardware/ip-address.ts";
 import type { LldpTlvs } from "../hardware/lldp.ts";

@@ -1,5 +1,5 @@
-// The collectors lldp and parsed-lldp: what the switches tell, whatever collect_lldp says about the inventory.
-// Both listen for themselves, at the same time, and hear the same frames.
+// The collectors lldp and parsed-lldp: what the switches tell, whatever collect_lldp says about the
+// inventory. Both listen for themselves, at the same time, and hear the same frames.
 
 import type { LldpData } from "../hardware/lldp.ts";
 import type { JsonObject } from "../json.ts";

@@ -1,5 +1,5 @@
-// The collector numa-topology: which memory, processors and network cards belong together. A machine whose kernel tells
-// something odd has no topology, which is no failure. Rules: hardware specification 11.2.
+// The collector numa-topology: which memory, processors and network cards belong together. A machine whose
+// kernel tells something odd has no topology, which is no failure. Rules: hardware specification 11.2.
 
 import { interfaceNames } from "../hardware/network-interfaces.ts";
 import type { JsonObject } from "../json.ts";

@@ -29,6 +29,8 @@ export type ApiRequest = {
   /** Minor version to ask for; null sends no version header. */
   readonly minor: number | null;
   readonly json?: Json;
+  /** Seconds; http_request_timeout unless given. */
+  readonly timeout?: number;
 };
 
 type Settings = {
@@ -62,6 +64,14 @@ export class IronicApi {
     const urls = splitUrls(config.get("api_url"));
     // `mdns` is replaced where discovery is wanted; a standalone agent discovers nothing.
     if (urls.length === 0 || urls[0]?.toLowerCase() === "mdns") return null;
+    return IronicApi.at(system, config, urls);
+  }
+
+  /**
+   * The service at these URLs, asked in the same way: the inspection's is not always the API.
+   * @throws ConfigurationError for unusable TLS files
+   */
+  static async at(system: System, config: Config, urls: readonly string[]): Promise<IronicApi> {
     return new IronicApi(system, urls, pinnedMinor(config, system.log), {
       config,
       tls: await tlsClientOptions(system, config),
@@ -180,7 +190,7 @@ export class IronicApi {
       // Ironic's answer to the lookup may have changed the policy.
       tls: { ...tls, minVersion: config.get("tls_min_version"), ciphers: config.get("tls_cipher_suites") },
       proxy: proxyFor(target, proxies),
-      timeout: config.get("http_request_timeout"),
+      timeout: request.timeout ?? config.get("http_request_timeout"),
       ...(signal === undefined ? {} : { signal }),
     });
   }

@@ -7,6 +7,7 @@ import { ConfigurationError } from "../config/configuration-error.ts";
 import { errorText } from "../errors.ts";
 import type { TlsServerOptions } from "../system/http-server.ts";
 import type { System } from "../system/system.ts";
+import { tlsMaterialProblem } from "../system/tls-material.ts";
 import { API_MINOR } from "./api-client.ts";
 import { type Certificate, makeAuthority, makeCertificate } from "./tls-certificate.ts";
 
@@ -44,16 +45,20 @@ const DEFAULT_CIPHERS = [
   "ECDHE-RSA-AES128-GCM-SHA256",
 ].join(":");
 
-/** @throws ConfigurationError for unusable files of listen_tls */
+/** @throws ConfigurationError for unusable files of listen_tls, and for cipher suites nobody knows */
 export async function chooseApiTls(
   system: System,
   config: Config,
   { ironicMinor, host }: ApiTlsCircumstances,
 ): Promise<ApiTls> {
-  const policy = {
-    minVersion: config.get("tls_min_version"),
-    ciphers: config.get("tls_cipher_suites") ?? DEFAULT_CIPHERS,
-  };
+  const ciphers = config.get("tls_cipher_suites") ?? DEFAULT_CIPHERS;
+  const problem = tlsMaterialProblem({ ciphers });
+  if (problem !== null)
+    throw new ConfigurationError(
+      `tls_cipher_suites (from ${config.origin("tls_cipher_suites")}): "${ciphers}": ${problem}`,
+      1,
+    );
+  const policy = { minVersion: config.get("tls_min_version"), ciphers };
   if (config.get("listen_tls"))
     return { server: { ...policy, ...(await operatorTls(system, config)) }, verifyCa: null, renew: null };
   if (!config.get("enable_auto_tls") || ironicMinor === null || host === null) return PLAIN_HTTP;
@@ -98,12 +103,12 @@ async function keep({ files, log }: System, { cert, key }: Certificate): Promise
 
 /** The files an operator configured. [ssl] version means exactly one version. */
 async function operatorTls(
-  { files }: System,
+  system: System,
   config: Config,
 ): Promise<Pick<TlsServerOptions, "cert" | "key" | "clientCa"> & Partial<TlsServerOptions>> {
   const read = async (name: "tls_cert_file" | "tls_key_file" | "ssl.ca_file", path: string) => {
     try {
-      return await files.readText(path);
+      return await system.files.readText(path);
     } catch (error) {
       throw new ConfigurationError(`${name} (from ${config.origin(name)}): ${errorText(error)}`, 1);
     }
@@ -117,13 +122,20 @@ async function operatorTls(
     `${name} (from ${config.origin(name)}): ${config.get(name)}`;
   const [cert, key] = [await required("tls_cert_file"), await required("tls_key_file")];
   requirePair(cert, key, where);
-  const clientCa = config.get("ssl.ca_file");
+  warnIfNotValid(system, cert, where("tls_cert_file"));
+  const caFile = config.get("ssl.ca_file");
+  const clientCa = caFile === null ? null : await read("ssl.ca_file", caFile);
+  if (clientCa !== null && understood(() => new X509Certificate(clientCa)) === null)
+    throw new ConfigurationError(
+      `ssl.ca_file (from ${config.origin("ssl.ca_file")}): ${caFile} holds no PEM certificate`,
+      1,
+    );
   const version = config.get("ssl.version");
   const only = version === "TLSv1_2" ? "1.2" : version === "TLSv1_3" ? "1.3" : null;
   return {
     cert,
     key,
-    clientCa: clientCa === null ? null : await read("ssl.ca_file", clientCa),
+    clientCa,
     ...(only === null ? {} : { minVersion: only, maxVersion: only }),
   };
 }
@@ -144,6 +156,17 @@ function requirePair(
     throw new ConfigurationError(
       `${where("tls_key_file")} is not the key of the certificate in ${where("tls_cert_file")}`,
       1,
+    );
+}
+
+/** The clock may be what is wrong, so this is no reason to serve nobody. */
+function warnIfNotValid({ clock, log }: System, cert: string, where: string): void {
+  const { validFrom, validTo } = new X509Certificate(cert);
+  const now = clock.now() * 1000;
+  if (now < Date.parse(validFrom) || now > Date.parse(validTo))
+    log.warning(
+      `${where} is valid from ${validFrom} to ${validTo}, and this machine's clock says ` +
+        `${new Date(now).toISOString()}: clients will refuse it`,
     );
 }
 

@@ -2,14 +2,11 @@
 // Source: control-plane specification 8.1 (retries as in the reference from 9.7.1 on), conductor contract 8.
 
 import type { Config } from "../config/config.ts";
-import { tlsClientOptions } from "../config/tls-client-options.ts";
 import { errorText } from "../errors.ts";
 import { type JsonObject, member } from "../json.ts";
-import { HttpError, type TlsClientOptions } from "../system/http-client.ts";
-import type { Logger } from "../system/log.ts";
-import { environmentProxies, type ProxySettings, proxyFor } from "../system/proxy.ts";
+import { HttpError } from "../system/http-client.ts";
 import type { System } from "../system/system.ts";
-import { type ApiAnswer, describeFailure, parseJson } from "./api-client.ts";
+import { type ApiAnswer, describeFailure, IronicApi, parseJson } from "./api-client.ts";
 
 /** Where Ironic's API takes inspection data itself. */
 const CONTINUE_PATH = "/v1/continue_inspection";
@@ -20,47 +17,37 @@ const FIRST_WAIT = 1.5;
 const SHORTEST_WAIT = 5;
 const LONGEST_WAIT = 30;
 
-/** The node is locked, or the service is in trouble: worth another try. */
-function isPassing(status: number): boolean {
-  return status === 409 || status >= 500;
-}
-
 /** The service answered every attempt, and never with anything but "not now". */
 export class InspectorUnavailableError extends Error {}
 
 export class Inspector {
-  /** In the order in which they are tried. */
-  readonly urls: readonly string[];
   readonly #system: System;
-  readonly #config: Config;
-  readonly #log: Logger;
-  readonly #tls: TlsClientOptions;
-  readonly #proxies: ProxySettings;
+  readonly #service: IronicApi;
 
-  private constructor(system: System, config: Config, urls: readonly string[], tls: TlsClientOptions) {
-    this.urls = urls;
+  private constructor(system: System, service: IronicApi) {
     this.#system = system;
-    this.#config = config;
-    this.#log = system.log.named("ironic_agent.inspection");
-    this.#tls = tls;
-    this.#proxies = environmentProxies(system.environment);
+    this.#service = service;
   }
 
   /** @throws ConfigurationError for unusable TLS files */
   static async create(system: System, config: Config, urls: readonly string[]): Promise<Inspector> {
-    return new Inspector(system, config, urls, await tlsClientOptions(system, config));
+    return new Inspector(system, await IronicApi.at(system, config, urls));
+  }
+
+  /** In the order in which they are tried. */
+  get urls(): readonly string[] {
+    return this.#service.urls;
   }
 
   /**
    * Posts until somebody gives a final answer, which may be a refusal.
-   * @throws HttpError when the last attempt reached nobody, InspectorUnavailableError when it was put off, the signal's
-   *   reason
+   * @throws HttpError when the last attempt reached nobody, InspectorUnavailableError when it was put off,
+   *   the signal's reason
    */
   async post(data: JsonObject, signal: AbortSignal): Promise<ApiAnswer> {
-    const body = JSON.stringify(data);
-    const { clock } = this.#system;
+    const { clock, log } = this.#system;
     for (let attempt = 1; ; attempt++) {
-      const outcome = await this.#attempt(body, signal);
+      const outcome = await this.#attempt(data, signal);
       if ("status" in outcome && !isPassing(outcome.status)) return outcome;
       const failure =
         "status" in outcome
@@ -70,53 +57,28 @@ export class Inspector {
           : outcome;
       if (attempt >= ATTEMPTS) throw failure;
       const wait = Math.min(LONGEST_WAIT, Math.max(SHORTEST_WAIT, FIRST_WAIT * 2 ** (attempt - 1)));
-      this.#log.warning(
+      log.warning(
         `posting inspection data, attempt ${attempt} of ${ATTEMPTS}: ${errorText(failure)}; next in ${wait} s`,
       );
       await clock.sleep(wait, signal);
     }
   }
 
-  /** The answer of the first URL that can be reached, or the last URL's error. */
-  async #attempt(body: string, signal: AbortSignal): Promise<ApiAnswer | HttpError> {
-    let failure = new HttpError("no URL for the inspection data is configured", "ENOENT");
-    for (const url of this.urls) {
-      try {
-        return await this.#send(url, body, signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof HttpError)) throw error;
-        failure = error;
-        if (this.urls.length > 1) this.#log.warning(`cannot post to ${url}: ${errorText(error)}`);
-      }
+  /** No version is asked for: Ironic then answers with the node's UUID alone. */
+  async #attempt(data: JsonObject, signal: AbortSignal): Promise<ApiAnswer | HttpError> {
+    try {
+      return await this.#service.request({ method: "POST", path: "", minor: null, json: data }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof HttpError) return error;
+      throw error;
     }
-    return failure;
   }
+}
 
-  async #send(url: string, body: string, signal: AbortSignal): Promise<ApiAnswer> {
-    const config = this.#config;
-    const requestId = config.get("global_request_id");
-    const response = await this.#system.http({
-      method: "POST",
-      url,
-      // No version header: Ironic then answers with the node's UUID alone.
-      headers: {
-        Accept: "application/json",
-        "Content-Type": "application/json",
-        ...(requestId === null ? {} : { "X-OpenStack-Request-ID": requestId }),
-      },
-      body,
-      tls: {
-        ...this.#tls,
-        minVersion: config.get("tls_min_version"),
-        ciphers: config.get("tls_cipher_suites"),
-      },
-      proxy: proxyFor(url, this.#proxies),
-      timeout: config.get("http_request_timeout"),
-      signal,
-    });
-    return { status: response.status, body: await response.text() };
-  }
+/** The node is locked, or the service is in trouble: worth another try. */
+function isPassing(status: number): boolean {
+  return status === 409 || status >= 500;
 }
 
 /** URLs to post to with only Ironic's API known. */

@@ -21,7 +21,20 @@ export type LookupPatience = {
   readonly timeout: number;
   /** Seconds; least upper limit of the random wait. */
   readonly interval: number;
+  /** Seconds that one attempt may wait for its answer. */
+  readonly answer: number;
 };
+
+/**
+ * Seconds. Ironic makes the agent's token while it answers the first lookup, and never shows it again: whoever gives up
+ * before the answer is there can never be commanded. An API under the load of a whole rack was seen to take 94 s.
+ */
+const TOKEN_PATIENCE = 120;
+
+/** How long a lookup that brings the token may wait for its answer. Seconds, as all of these. */
+export function patienceForToken(requestTimeout: number, lookupTimeout: number): number {
+  return Math.max(requestTimeout, Math.min(TOKEN_PATIENCE, lookupTimeout));
+}
 
 /** Seconds; the upper limit of the random wait stops growing here. */
 const LONGEST_WAIT = 60;
@@ -36,14 +49,14 @@ const LOCKED_PAUSES = [5, 10, 30];
 export async function lookUpNode(
   api: IronicApi,
   query: LookupQuery,
-  { timeout, interval }: LookupPatience,
+  { timeout, interval, answer: answerPatience }: LookupPatience,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
   signal: AbortSignal,
 ): Promise<LookupAnswer> {
   const started = clock.monotonic();
   let locked = 0;
   for (let attempt = 1; ; attempt++) {
-    const outcome = await tryLookup(api, query, signal);
+    const outcome = await tryLookup(api, query, answerPatience, signal);
     if (outcome.answer !== null) return outcome.answer;
     log.warning(`Lookup attempt ${attempt} failed: ${outcome.reason}`);
     const elapsed = clock.monotonic() - started;
@@ -66,10 +79,15 @@ type Outcome =
   | { readonly answer: null; readonly reason: string; readonly locked: boolean };
 
 /** One attempt. Without knowing the API's version it does not ask: a lookup below 1.62 would get no token, ever. */
-async function tryLookup(api: IronicApi, query: LookupQuery, signal: AbortSignal): Promise<Outcome> {
+async function tryLookup(
+  api: IronicApi,
+  query: LookupQuery,
+  timeout: number,
+  signal: AbortSignal,
+): Promise<Outcome> {
   try {
     const minor = Math.min(await api.maximumMinor(signal), API_MINOR.agentToken);
-    const answer = await api.request({ method: "GET", path: lookupPath(query), minor }, signal);
+    const answer = await api.request({ method: "GET", path: lookupPath(query), minor, timeout }, signal);
     if (answer.status === 406) api.forgetVersion();
     if (answer.status !== 200)
       return { answer: null, reason: explain(answer), locked: answer.status === 409 };

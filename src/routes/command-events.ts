@@ -77,20 +77,22 @@ export class CommandEvents {
     };
     const pull = async (controller: ReadableStreamDefaultController<Uint8Array>) => {
       const send = (text: string) => controller.enqueue(new TextEncoder().encode(text));
+      let preamble = "";
       if (!reading) {
         reading = true;
         this.#readers++;
-        send(`retry: ${RECONNECT}\n\n`);
+        // Part of the first event: some readers take a field of its own for an event without a name.
+        preamble = `retry: ${RECONNECT}\n`;
       }
       next ??= iterator.next();
       const came = await this.#soon(next);
       if (came === null) {
-        send(": nothing new\n\n");
+        send(`${preamble}: nothing new\n\n`);
         return;
       }
       next = null;
       if (!came.done) {
-        send(frame(came.value));
+        send(preamble + frame(came.value));
         return;
       }
       leave();

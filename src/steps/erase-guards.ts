@@ -15,16 +15,20 @@ export type EraseContext = Pick<StepContext, "system" | "config" | "node" | "sig
 /** Paths of the devices a step may erase on a machine that works for `node`. */
 export type ListDevices = (node: JsonObject) => Promise<readonly string[]>;
 
-/** The devices to erase, in descending order of their names, by which partitions come before the disk they are on. */
+/**
+ * The devices to erase, in descending order of their names, by which partitions come before the disk they are on. `done`: what the
+ * log says does not happen to the others.
+ */
 export async function chooseDevices(
   { system, signal }: Pick<EraseContext, "system" | "signal">,
   devices: readonly string[],
+  done = "erased",
 ): Promise<string[]> {
   const chosen: string[] = [];
   for (const device of [...devices].sort().reverse()) {
     const reason = await reasonToSpare(system, device, signal);
     if (reason === null) chosen.push(device);
-    else system.log.info(`${device} is not erased: it is ${reason}`);
+    else system.log.info(`${device} is not ${done}: it is ${reason}`);
   }
   return chosen;
 }

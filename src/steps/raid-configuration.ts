@@ -29,7 +29,7 @@ const LEVELS = ["0", "1", "1+0", "5", "6"];
 /** Members that a level needs at least. */
 const MINIMUM: Readonly<Record<string, number>> = { "5": 3, "6": 4 };
 
-/** The disks of the configuration that this agent has to make: null if there are none. */
+/** False: the configuration is another controller's, and nothing in it is for this agent. */
 export function hasSoftwareDisks(raidConfig: JsonObject): boolean {
   const disks = raidConfig.logical_disks;
   return Array.isArray(disks) && disks.some((disk) => member(disk, "controller") === "software");

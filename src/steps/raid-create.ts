@@ -18,8 +18,10 @@ import { hasSoftwareDisks, type LogicalDisk, parseRaidConfiguration } from "./ra
 import type { RaidContext, RaidHost } from "./raid-host.ts";
 import { decideFates, skippedVolumes, withoutExisting } from "./raid-skip-list.ts";
 
+const GIB = 2 ** 30;
+
 /** A logical disk with what it is made of. */
-type Volume = LogicalDisk & { readonly disks: readonly string[]; readonly members: readonly string[] };
+type Volume = LogicalDisk & { readonly members: readonly string[] };
 
 /** @throws SoftwareRAIDError */
 export async function validateRaid(
@@ -49,14 +51,15 @@ export async function createRaid(
     return {};
   }
   const wanted = await validateRaid(context, host, raidConfig);
-  const { disks: logicalDisks, kept } = await stillToMake(context, wanted);
+  const { logicalDisks, keptDisks } = await stillToMake(context, wanted);
   if (logicalDisks.length === 0) {
     system.log.info("all arrays of the configuration are there already and are kept");
     return raidConfig;
   }
-  const chosen = await chooseDisks(context, host, logicalDisks);
+  const chosen = await chooseDisks(context, host, logicalDisks, keptDisks);
   const disks = [...new Set([...chosen.values()].flat())];
-  await requireUsable(context, disks, { mayHavePartitions: kept });
+  await requireUsable(context, disks);
+  await requireRoom(context, chosen);
   const starts = await makeTables(context, disks);
   const volumes = await makePartitions(context, maxLast(logicalDisks), chosen, starts);
   const arrays: string[] = [];
@@ -74,14 +77,16 @@ export async function createRaid(
   return raidConfig;
 }
 
-/** Without those that exist already and are kept. */
+/** Without those that exist already and are kept, and the disks on which arrays stay. */
 async function stillToMake({ system, node, signal }: RaidContext, wanted: readonly LogicalDisk[]) {
   const skipped = skippedVolumes(node);
-  if (skipped.length === 0) return { disks: wanted, kept: false };
+  if (skipped.length === 0) return { logicalDisks: wanted, keptDisks: [] };
   const arrays = [];
   for (const device of await listArrays(system)) arrays.push(await readArray(system, device, signal));
-  const disks = withoutExisting(wanted, decideFates(arrays, skipped), skipped);
-  return { disks, kept: disks.length < wanted.length };
+  return {
+    logicalDisks: withoutExisting(wanted, decideFates(arrays, skipped), skipped),
+    keptDisks: arrays.flatMap(({ holders }) => holders),
+  };
 }
 
 /** The disks of each logical disk. */
@@ -89,12 +94,14 @@ async function chooseDisks(
   { system }: RaidContext,
   host: RaidHost,
   logicalDisks: readonly LogicalDisk[],
+  keptDisks: readonly string[],
 ): Promise<Map<LogicalDisk, string[]>> {
-  // An array of arrays is not what anybody means, nor the medium the agent was booted with.
-  const arrays = new Set(await listArrays(system));
+  // An array of arrays is not what anybody means, nor the medium the agent was booted with; and a new partition table
+  // would be the end of an array that is kept.
+  const excluded = new Set([...(await listArrays(system)), ...keptDisks]);
   const usable: string[] = [];
   for (const disk of await host.disks())
-    if (!arrays.has(disk) && !(await isVirtualMedia(system, disk))) usable.push(disk);
+    if (!excluded.has(disk) && !(await isVirtualMedia(system, disk))) usable.push(disk);
   const chosen = new Map<LogicalDisk, string[]>();
   for (const logicalDisk of logicalDisks) {
     const disks = logicalDisk.physicalDisks === null ? usable : [];
@@ -120,24 +127,37 @@ async function chooseDisks(
 }
 
 /** Looks at all disks before the first is written to. */
-async function requireUsable(
-  { system, config }: RaidContext,
-  disks: readonly string[],
-  { mayHavePartitions }: { readonly mayHavePartitions: boolean },
-): Promise<void> {
+async function requireUsable({ system, config }: RaidContext, disks: readonly string[]): Promise<void> {
   const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
   for (const disk of disks) await guard.assertMayDestroy(disk, "create software RAID on");
   const inUse: string[] = [];
   for (const disk of disks) {
     const holders = await holdersOf(system, (await kernelName(system, disk)) ?? "");
     if (holders.length > 0) inUse.push(`${disk} (part of ${holders.map(devicePath).join(", ")})`);
-    else if (!mayHavePartitions && (await partitionCount(system, disk)) > 0) inUse.push(disk);
+    else if ((await partitionCount(system, disk)) > 0) inUse.push(disk);
   }
   if (inUse.length > 0)
     throw new SoftwareRAIDError(
       `Partitions were detected on devices ${inUse.join(", ")}, which are needed for software RAID. Clean the node ` +
         "(delete_configuration, then erase_devices_metadata) and try again; nothing was changed.",
     );
+}
+
+/** Sizes are those of the members' partitions, so each disk has to hold the sum of its own. */
+async function requireRoom(
+  { system }: RaidContext,
+  chosen: ReadonlyMap<LogicalDisk, readonly string[]>,
+): Promise<void> {
+  const needed = new Map<string, number>();
+  for (const [{ size }, disks] of chosen)
+    for (const disk of disks) needed.set(disk, (needed.get(disk) ?? 0) + (size === "MAX" ? 0 : size));
+  for (const [disk, gibibytes] of needed) {
+    await using device = await system.blockDevices.open(disk, "read");
+    if (gibibytes * GIB > device.size)
+      throw new SoftwareRAIDError(
+        `${disk} has ${(device.size / GIB).toFixed(1)} GiB, and the logical disks on it need ${gibibytes} GiB of each disk`,
+      );
+  }
 }
 
 async function partitionCount(system: RaidContext["system"], disk: string): Promise<number> {
@@ -176,16 +196,15 @@ async function makePartitions(
   const made = new Map<string, number>();
   const volumes: Volume[] = [];
   for (const logicalDisk of logicalDisks) {
-    const disks = chosen.get(logicalDisk) ?? [];
     const members: string[] = [];
-    for (const disk of disks) {
+    for (const disk of chosen.get(logicalDisk) ?? []) {
       const start = starts.get(disk) ?? "";
       starts.set(disk, await addRaidPartition(system, disk, start, logicalDisk.size, signal));
       const number = (made.get(disk) ?? 0) + 1;
       made.set(disk, number);
       members.push(await partitionPath(system, disk, number, signal));
     }
-    volumes.push({ ...logicalDisk, disks, members });
+    volumes.push({ ...logicalDisk, members });
   }
   return volumes;
 }

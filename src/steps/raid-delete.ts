@@ -69,7 +69,7 @@ async function deletePass(
   const protectedMembers = new Set(
     arrays.filter(({ decision }) => decision.fate !== "delete").flatMap(membersOf),
   );
-  await requireAllowed(context, host, arrays, protectedMembers);
+  const inUse = await requireAllowed(context, host, arrays, protectedMembers);
   const holders = new Set<string>();
   const freed: string[] = [];
   for (const array of arrays) {
@@ -84,9 +84,11 @@ async function deletePass(
   }
   const protectedDisks = new Set<string>();
   for (const member of protectedMembers) protectedDisks.add(await diskOf(system, member));
+  const spared = new Set([...protectedMembers, ...protectedDisks, ...inUse]);
+  const left = new Set(await listArrays(system));
   // Partitions before their disks.
   for (const device of [...(await host.devices())].reverse())
-    if (!protectedMembers.has(device) && !protectedDisks.has(device)) await clearStray(context, device);
+    if (!spared.has(device) && !left.has(await diskOf(system, device))) await clearStray(context, device);
   for (const disk of holders) {
     if (protectedDisks.has(disk)) await removePartitions(context, disk, freed);
     else await clearDisk(context, disk);
@@ -114,13 +116,16 @@ async function examineAll(
   return members;
 }
 
-/** Asks for everything that will be written to, before the first of it is. */
+/**
+ * Asks for everything that will be written to, before the first of it is.
+ * @returns what is in use and part of no array: nothing will be written there
+ */
 async function requireAllowed(
   { system, config }: RaidContext,
   host: RaidHost,
   arrays: readonly DecidedArray[],
   protectedMembers: ReadonlySet<string>,
-): Promise<void> {
+): Promise<string[]> {
   const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
   for (const { device, decision, holders } of arrays) {
     if (decision.fate === "keep") continue;
@@ -128,10 +133,11 @@ async function requireAllowed(
     for (const holder of decision.fate === "delete" ? holders : [])
       await guard.assertMayDestroy(holder, "delete software RAID on");
   }
-  const inUse = await guard.protectedDisks();
+  const inUse = [...(await guard.protectedDisks()).keys()];
   for (const device of await host.devices())
-    if (!inUse.has(device) && !protectedMembers.has(device))
+    if (!inUse.includes(device) && !protectedMembers.has(device))
       await guard.assertMayDestroy(device, "clear RAID superblocks on");
+  return inUse;
 }
 
 /** The array stays as a place, because its disks stay as they are partitioned; what is on it goes. */

@@ -1,5 +1,5 @@
-// Many agents at once, in one process, against the real Ironic or the embedded conductor: what they cost, and whether they behave
-// towards an API that is slow, or gone for a minute.
+// Many agents at once, in one process, against the real Ironic or the embedded conductor: what they cost, and whether they
+// behave towards an API that is slow, or gone for a minute.
 //
 //   bun run test/bench/fleet.ts [--embedded] [--agents 50,200] [--heartbeat-timeout S] [--quiet S] [--outage S]
 

@@ -1,11 +1,12 @@
 // Speed and memory of the compiled agent, as a table: `npm run bench`, or with words to choose parts.
 //
-//   bun run test/bench/main.ts [start] [inventory] [stream]
+//   bun run test/bench/main.ts [start] [inventory] [status] [stream]
 
 import { stat } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
 import { mebibytes, type Row, table } from "./measure.ts";
 import { inventory, startUp } from "./start-up.ts";
+import { statusRate } from "./status.ts";
 import { streaming } from "./stream.ts";
 
 const BINARY = `${import.meta.dir}/../../dist/ironic-python-agent-linux-x64`;
@@ -13,6 +14,7 @@ const BINARY = `${import.meta.dir}/../../dist/ironic-python-agent-linux-x64`;
 const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   start: () => startUp(BINARY),
   inventory: () => inventory(BINARY),
+  status: () => statusRate(BINARY),
   stream: async () => streaming(await pythonWithRequests()),
 };
 

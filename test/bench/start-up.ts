@@ -12,19 +12,7 @@ export async function startUp(binary: string): Promise<Row[]> {
   for (let run = 0; run < RUNS; run++) {
     const port = freePort();
     const started = performance.now();
-    const agent = Bun.spawn(
-      [
-        binary,
-        "--standalone",
-        "--listen_host",
-        "127.0.0.1",
-        "--listen_port",
-        String(port),
-        "--disk_wait_attempts",
-        "0",
-      ],
-      { stdin: "ignore", stdout: "ignore", stderr: "inherit" },
-    );
+    const agent = standaloneAgent(binary, port);
     await served(port, agent);
     times.push((performance.now() - started) / 1000);
     if (run === RUNS - 1) {
@@ -65,7 +53,17 @@ export async function inventory(binary: string): Promise<Row[]> {
   ];
 }
 
-function freePort(): number {
+/** The agent, listening on loopback, with its log thrown away. */
+export function standaloneAgent(binary: string, port: number): Bun.Subprocess {
+  const address = ["--listen_host", "127.0.0.1", "--listen_port", String(port)];
+  return Bun.spawn([binary, "--standalone", "--disk_wait_attempts", "0", ...address], {
+    stdin: "ignore",
+    stdout: "ignore",
+    stderr: "inherit",
+  });
+}
+
+export function freePort(): number {
   const probe = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response() });
   const { port } = probe;
   probe.stop(true);
@@ -73,7 +71,7 @@ function freePort(): number {
   return port;
 }
 
-async function served(port: number, agent: Bun.Subprocess): Promise<void> {
+export async function served(port: number, agent: Bun.Subprocess): Promise<void> {
   for (;;) {
     if (agent.exitCode !== null) throw new Error(`the agent ended with exit code ${agent.exitCode}`);
     // Refused until it listens; that is what is being measured.

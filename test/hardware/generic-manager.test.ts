@@ -152,9 +152,14 @@ test("what the generic manager offers is what is implemented", async () => {
     "deploy.erase_devices_metadata 99 abortable",
     "deploy.erase_devices_express 0 abortable",
     "deploy.erase_pstore 0 abortable",
+    "deploy.clean_uefi_nvram 0 abortable match_patterns",
     "raid.delete_configuration 0 abortable",
     "raid.create_configuration 0 abortable",
-    "deploy.clean_uefi_nvram 0 abortable match_patterns",
+    "deploy.burnin_cpu 0 abortable",
+    "deploy.burnin_gpu 0 abortable",
+    "deploy.burnin_disk 0 abortable",
+    "deploy.burnin_memory 0 abortable",
+    "deploy.burnin_network 0 abortable",
   ]);
   expect(await offered("deploy")).toEqual([
     "deploy.erase_devices_metadata 0",
@@ -167,6 +172,10 @@ test("what the generic manager offers is what is implemented", async () => {
     "raid.delete_configuration 0 abortable",
     "raid.apply_configuration 0 raid_config! delete_existing",
     "raid.create_configuration 0 abortable",
+    "deploy.burnin_cpu 0 abortable",
+    "deploy.burnin_gpu 0 abortable",
+    "deploy.burnin_memory 0 abortable",
+    "deploy.burnin_network 0 abortable",
     "deploy.write_image 0",
     "deploy.inject_files 0 files verify_ca",
   ]);

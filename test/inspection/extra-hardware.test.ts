@@ -7,7 +7,7 @@ import { parseEthtool } from "../../src/inspection/extra-hardware/ethtool.ts";
 import { collectExtraHardware } from "../../src/inspection/extra-hardware/extra-hardware.ts";
 import { type Fact, Facts } from "../../src/inspection/extra-hardware/facts.ts";
 import { addMachine } from "../../src/inspection/extra-hardware/machine.ts";
-import { osReleaseValue } from "../../src/inspection/extra-hardware/operating-system.ts";
+import { addOperatingSystem, osReleaseValue } from "../../src/inspection/extra-hardware/operating-system.ts";
 import { addProcessors } from "../../src/inspection/extra-hardware/processors.ts";
 import type { JsonObject } from "../../src/json.ts";
 import { loadMachine } from "../hardware/recording/recording.ts";
@@ -267,6 +267,16 @@ test("what tools print is no crash", () => {
       expect(osReleaseValue(text, "NAME") ?? "").toBeString();
     }),
   );
+});
+
+test("the token on the kernel's command line stays out of the data", async () => {
+  const facts = new Facts();
+  const line = "quiet ipa-agent-token=gnhF7yzJ0T9nPDGJfl7XcLyvY6dPxvCUuDcZc7U2N-I BOOTIF=52-54-00-12-34-56";
+  await addOperatingSystem(facts, recordedSystem({ files: { "/proc/cmdline": `${line}\n` } }));
+  const { cmdline } = about(facts.list(), "system", "kernel");
+  expect(cmdline).toStartWith("quiet ipa-agent-token=");
+  expect(cmdline).toEndWith(" BOOTIF=52-54-00-12-34-56");
+  expect(cmdline).not.toContain("gnhF7yzJ");
 });
 
 test("ethtool's features are named by their group", () => {

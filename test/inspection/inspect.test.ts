@@ -1,8 +1,14 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
+import { ServiceLookupFailure } from "../../src/errors.ts";
 import { configuredInspector, inspectAtStartUp } from "../../src/inspection/at-start-up.ts";
-import { InspectorUnavailableError } from "../../src/ironic/inspector.ts";
+import {
+  describeInspectorFailure,
+  InspectorUnavailableError,
+  parseNodeUuid,
+} from "../../src/ironic/inspector.ts";
 import { HttpError } from "../../src/system/http-client.ts";
 import { loadMachine } from "../hardware/recording/recording.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
@@ -126,6 +132,13 @@ describe("a service that does not take the data", () => {
     expect(texts).toContain("stopping inspection, as inspector returned an error: Error 400: Lookup failed");
   });
 
+  test("sends the data elsewhere in a way that a POST does not follow: a refusal", async () => {
+    const { outcome, inspector, system } = await inspected([{ status: 302, body: "" }]);
+    expect(outcome).toBeNull();
+    expect(inspector.requests).toHaveLength(1);
+    expect(system.records.some(({ message }) => message.startsWith("The inspection failed"))).toBe(true);
+  });
+
   test("that is in trouble, or has the node locked, is asked again", async () => {
     const { outcome, inspector, system } = await inspected([
       { status: 503 },
@@ -178,6 +191,12 @@ describe("where the data go", () => {
     ).toEqual(["http://a/v1/continue", "https://b/v1/continue"]);
   });
 
+  test("is an error when the service is looked for and not found", async () => {
+    expect(
+      await rejection(urls({ inspection_callback_url: "mdns", "mdns.lookup_attempts": 1 })),
+    ).toBeInstanceOf(ServiceLookupFailure);
+  });
+
   // contract 8: the newest agents without a callback URL
   test("to every URL of Ironic's API when only collectors are configured", async () => {
     expect(await urls({ api_url: "http://a/,http://b:6385", inspection_collectors: ["default"] })).toEqual([
@@ -185,6 +204,21 @@ describe("where the data go", () => {
       "http://b:6385/v1/continue_inspection",
     ]);
   });
+});
+
+test("whatever a service answers, the node's UUID is text or unknown, and its failure is told", () => {
+  const body = fc.oneof(
+    fc.json(),
+    fc.string(),
+    fc.jsonValue().map((error) => JSON.stringify({ error, uuid: error })),
+  );
+  fc.assert(
+    fc.property(fc.integer({ min: 100, max: 599 }), body, (status, text) => {
+      const uuid = parseNodeUuid({ status, body: text });
+      expect(uuid === null || uuid.length > 0).toBe(true);
+      expect(describeInspectorFailure({ status, body: text })).toStartWith(`Error ${status}: `);
+    }),
+  );
 });
 
 test("an inspection can be stopped while it waits for the next attempt", async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { LldpTlvs } from "../../src/hardware/lldp.ts";
+import { type LldpTlvs, parseLldpFrame } from "../../src/hardware/lldp.ts";
 import { collectLldp, collectParsedLldp } from "../../src/inspection/lldp.ts";
 import { describeNeighbour } from "../../src/inspection/lldp-meaning.ts";
 import type { JsonObject } from "../../src/json.ts";
@@ -45,6 +45,25 @@ describe("the meaning of TLVs", () => {
   test("is what ironic-inspector's own parser says, but for the physical layer", () => {
     const { switch_port_physical_capabilities: _, switch_port_mau_type: __, ...parsed } = recorded.parsed;
     expect(describeNeighbour(recorded.tlvs as LldpTlvs)).toEqual(parsed as JsonObject);
+  });
+
+  test("of a frame of lldpd", async () => {
+    const hex = (await Bun.file(`${import.meta.dir}/../fixtures/lldp/lldpd.hex`).text()).trim();
+    expect(describeNeighbour(parseLldpFrame(Uint8Array.fromHex(hex)))).toEqual({
+      switch_chassis_id: "0e:0d:c7:87:a9:f3",
+      switch_port_id: "0e:0d:c7:87:a9:f3",
+      switch_port_description: "sw0",
+      switch_system_name: "vm",
+      switch_system_description: "Acme Switch OS 1.0",
+      switch_capabilities_support: ["Bridge", "WLAN", "Router", "Station only"],
+      switch_capabilities_enabled: ["Station only"],
+      switch_mgmt_addresses: ["192.0.2.15", "fe80::c0d:c7ff:fe87:a9f3"],
+      switch_port_link_aggregation_enabled: false,
+      switch_port_link_aggregation_support: true,
+      switch_port_link_aggregation_id: 0,
+      switch_port_autonegotiation_enabled: false,
+      switch_port_autonegotiation_support: false,
+    });
   });
 
   test("leaves out what is cut off or of another form", () => {

@@ -8,7 +8,7 @@ import { inspectedMachine } from "./support.ts";
 
 const NODES = "/sys/devices/system/node";
 
-/** Two nodes, each with two cores of two threads, numbered as Linux does: first threads of all cores, then the second ones. */
+/** Two nodes, each with two cores of two threads, numbered as Linux does: first threads, then second ones. */
 function twoNodes(changes: Record<string, RecordedFile | null> = {}): Record<string, RecordedFile> {
   const files: Record<string, RecordedFile | null> = {
     [`${NODES}/online`]: "0-1\n",

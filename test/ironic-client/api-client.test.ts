@@ -1,6 +1,7 @@
 // HTTP of the Ironic client on real sockets: headers, TLS, several URLs, version discovery.
 
 import { afterEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
 import { describeFailure, IronicApi } from "../../src/ironic/api-client.ts";
@@ -241,5 +242,22 @@ describe("what a refusal says", () => {
     expect(explained("<html>bad gateway</html>", 502)).toBe("Error 502: bad gateway");
     expect(explained("", 500)).toBe("Error 500: no explanation");
     expect(explained("x".repeat(100_000)).length).toBeLessThan(600);
+  });
+
+  test("is short and says the status, whatever is in the body", () => {
+    const bodies = fc.oneof(
+      fc.string({ maxLength: 2000 }),
+      fc.json(),
+      fc.jsonValue().map((value) => JSON.stringify({ error_message: value })),
+      fc.jsonValue().map((value) => JSON.stringify({ error_message: JSON.stringify(value) })),
+      fc.string().map((text) => `<html>${text}`),
+    );
+    fc.assert(
+      fc.property(bodies, (body) => {
+        const text = explained(body, 418);
+        expect(text).toStartWith("Error 418: ");
+        expect(text.length).toBeLessThan(520);
+      }),
+    );
   });
 });

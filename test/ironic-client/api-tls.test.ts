@@ -109,14 +109,14 @@ describe("automatic TLS", () => {
     expect(system.records.map(({ message }) => message).join()).toContain("could not be written down");
   });
 
-  test("is not used with an Ironic before 1.68, without Ironic, or when turned off", async () => {
+  test("control-plane 11.67: is not used with an Ironic before 1.68, without Ironic, or when turned off", async () => {
     const plain = { server: null, verifyCa: null, renew: null };
     expect(await choose({}, { ironicMinor: 67, host: "127.0.0.1" })).toEqual(plain);
     expect(await choose({}, { ironicMinor: null, host: null })).toEqual(plain);
     expect(await choose({ enable_auto_tls: false })).toEqual(plain);
   });
 
-  test("speaks TLS 1.2 with forward secrecy and 1.3, and nothing older", async () => {
+  test("control-plane 11.69, contract 10.60: speaks TLS 1.2 with forward secrecy and 1.3, and nothing older", async () => {
     const tls = await choose({});
     expect(await handshake(tls, "-tls1_2")).toBe("TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384");
     expect(await handshake(tls, "-tls1_3")).toStartWith("TLSv1.3 ");
@@ -145,7 +145,7 @@ describe("the operator's TLS", () => {
     expect(server).toMatchObject({ cert: files.cert, key: files.key, clientCa: null, minVersion: "1.2" });
   });
 
-  test("asks for client certificates, and can be one version only", async () => {
+  test("control-plane 11.68: asks for client certificates, and can be one version only", async () => {
     await using files = await selfSigned("127.0.0.1");
     await using client = await selfSigned("127.0.0.2");
     const tls = await choose({
@@ -169,6 +169,14 @@ describe("the operator's TLS", () => {
       [pair("/proc/version", files.keyFile), "/proc/version holds no PEM certificate"],
       [pair(files.certFile, "/proc/version"), "/proc/version holds no PEM private key"],
       [pair(files.certFile, other.keyFile), `${other.keyFile} is not the key of the certificate`],
+      [
+        { ...pair(files.certFile, files.keyFile), "ssl.ca_file": "/proc/version" },
+        "/proc/version holds no PEM",
+      ],
+      [
+        { ...pair(files.certFile, files.keyFile), tls_cipher_suites: "ROT13" },
+        'tls_cipher_suites (from program): "ROT13": no cipher match',
+      ],
       [{ tls_key_file: files.keyFile }, "tls_cert_file"],
       [{ tls_cert_file: files.certFile }, "tls_key_file"],
       [{ tls_cert_file: "/missing.pem", tls_key_file: files.keyFile }, "/missing.pem"],
@@ -177,5 +185,19 @@ describe("the operator's TLS", () => {
         exitCode: 1,
         message: expect.stringContaining(named),
       });
+  });
+
+  test("outside of its time is served, with a warning", async () => {
+    await using files = await selfSigned("127.0.0.1");
+    const recorded = recordedSystem(); // whose clock is in 2027
+    const config = Config.of({
+      listen_tls: true,
+      tls_cert_file: files.certFile,
+      tls_key_file: files.keyFile,
+    });
+    const { server } = await chooseApiTls({ ...recorded, files: realFiles }, config, REACHABLE);
+    expect(server?.cert).toBe(files.cert);
+    const warnings = recorded.records.filter(({ level }) => level === "WARNING");
+    expect(warnings[0]?.message).toContain(`${files.certFile} is valid from `);
   });
 });

@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { Config } from "../../src/config/config.ts";
-import { applyLookupAnswer, parseLookupAnswer } from "../../src/ironic/lookup-answer.ts";
+import { OPTION_NAMES, optionSpec } from "../../src/config/options.ts";
+import { applyLookupAnswer, parseLookupAnswer, UnusableAnswerError } from "../../src/ironic/lookup-answer.ts";
 import { AgentToken } from "../../src/ironic/token.ts";
-import type { JsonObject } from "../../src/json.ts";
+import type { Json, JsonObject } from "../../src/json.ts";
 import type { LogRecord } from "../../src/system/log.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
 
@@ -217,4 +219,68 @@ describe("applying it", () => {
       expect(errors(Config.of({ commands_without_token: true }))).toEqual([]);
     },
   );
+});
+
+describe("whatever Ironic sends", () => {
+  const json = fc.jsonValue() as fc.Arbitrary<Json>;
+
+  test("is read or refused as unusable, and nothing else", () => {
+    const answers = fc.oneof(
+      json,
+      fc.record({ node: json, config: json }),
+      fc.record({ node: fc.constant(node), config: json }),
+    );
+    fc.assert(
+      fc.property(answers, (answer) => {
+        try {
+          parseLookupAnswer(answer);
+        } catch (error) {
+          expect(error).toBeInstanceOf(UnusableAnswerError);
+        }
+      }),
+    );
+  });
+
+  test("leaves every option with a value of its type", () => {
+    const members = {
+      agent_token: json,
+      agent_token_required: json,
+      disable_deep_image_inspection: json,
+      permitted_image_formats: json,
+      enable_bios_bootloader_install: json,
+      agent_md5_checksum_enable: json,
+      tls_min_version: json,
+      tls_cipher_suites: fc.oneof(json, fc.string()),
+      metrics: fc.oneof(json, fc.record({ backend: json, prepend_host: json, global_prefix: json })),
+      metrics_statsd: fc.oneof(
+        json,
+        fc.record({ statsd_host: json, statsd_port: fc.oneof(json, fc.double()) }),
+      ),
+      agent_containers: fc.oneof(
+        json,
+        fc.record({ runner: json, run_options: json, allowed_containers: json }),
+      ),
+    };
+    fc.assert(
+      fc.property(fc.record(members, { requiredKeys: [] }), (config) => {
+        const { options, token } = apply(config as JsonObject);
+        for (const name of OPTION_NAMES) {
+          const value = options.get(name);
+          if (value === null) continue;
+          const { type } = optionSpec(name);
+          const shown = Array.isArray(value) ? "list" : typeof value;
+          const expected = {
+            bool: "boolean",
+            string: "string",
+            list: "list",
+            int: "number",
+            float: "number",
+            port: "number",
+          };
+          expect([name, shown]).toEqual([name, expected[type]]);
+        }
+        expect(token.value === null || token.value.length >= 32).toBe(true);
+      }),
+    );
+  });
 });

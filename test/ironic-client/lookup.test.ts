@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/config/config.ts";
 import { LookupNodeError } from "../../src/errors.ts";
 import { IronicApi } from "../../src/ironic/api-client.ts";
-import { lookUpNode } from "../../src/ironic/lookup.ts";
+import { lookUpNode, patienceForToken } from "../../src/ironic/lookup.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
 import { thrower } from "../support/rejection.ts";
 import { type Answer, fakeIronic, fault } from "./fake-ironic.ts";
@@ -33,7 +33,7 @@ async function lookUp(
   const answer = await lookUpNode(
     api!,
     query,
-    { timeout: options.timeout ?? 300, interval: 1 },
+    { timeout: options.timeout ?? 300, interval: 1, answer: 120 },
     system,
     new AbortController().signal,
   ).catch((error: unknown) => error);
@@ -137,9 +137,18 @@ describe("the lookup", () => {
     });
     const system = recordedSystem({ http: ironic.http });
     const api = await IronicApi.create(system, Config.of({ api_url: "http://ironic" }));
-    const patience = { timeout: 300, interval: 1 };
+    const patience = { timeout: 300, interval: 1, answer: 120 };
     expect(await thrower(lookUpNode(api!, { macs: [] }, patience, system, stop.signal))).toThrow(
       "told to stop",
     );
+  });
+
+  test("waits for its answer longer than other requests, because the token comes with it only once", async () => {
+    const { requests } = await lookUp([]);
+    expect(requests.map(({ timeout }) => timeout)).toEqual([30, 120]);
+    expect(patienceForToken(30, 300)).toBe(120);
+    expect(patienceForToken(30, 60)).toBe(60);
+    expect(patienceForToken(30, 3)).toBe(30);
+    expect(patienceForToken(200, 300)).toBe(200);
   });
 });

@@ -43,7 +43,7 @@ async function store({ cert, key }: Certificate): Promise<{ certFile: string; ke
   return files;
 }
 
-describe("the automatic certificate", () => {
+describe("the automatic certificate (control-plane 11.66)", () => {
   test("openssl verifies it as its own authority, on every curve, and its key fits", async () => {
     for (const [curve, bits] of [
       ["p256", 256],

@@ -25,7 +25,7 @@ export async function nodeAsOperatorsSeeIt(apiUrl: string, node: string): Promis
     commands.map(async (argv) => {
       const env = { PATH, OS_AUTH_TYPE: "none", OS_ENDPOINT: apiUrl };
       const { stdout } = await run(argv, { env, timeoutMs: TIMEOUT_MS });
-      return `$ ${argv.slice(0, 5).join(" ")}\n${stdout.trim()}`;
+      return `$ ${argv.slice(0, argv.indexOf("-f")).join(" ")}\n${stdout.trim()}`;
     }),
   );
   return outputs.join("\n");

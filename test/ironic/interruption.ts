@@ -14,7 +14,8 @@ const INTERRUPTED = 130;
 const CTRL_C = "\x03";
 /** In the environment of everything that the command starts. */
 const MARK = "IRONIC_RIG_INTERRUPTION";
-const REACHED_TIMEOUT_MS = 900_000;
+/** Building the ramdisk and the image may come first. */
+const REACHED_TIMEOUT_MS = 1_800_000;
 const ENDED_TIMEOUT_MS = 120_000;
 const TAIL_LINES = 25;
 

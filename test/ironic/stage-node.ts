@@ -76,7 +76,9 @@ export class StageNode {
   /** Back to the deployed system. */
   async unrescue(minutes = 10): Promise<BootedSystem> {
     await this.managed.unrescue({ timeout: minutes * MINUTE });
-    return await this.#booted();
+    const booted = await this.managed.booted();
+    await this.#checkRecord();
+    return booted;
   }
 
   /** Waits, beside an operation under way, until Ironic has the node in this state. */
@@ -143,7 +145,7 @@ export class StageNode {
     }
   }
 
-  /** The system is this node's, has run its user data, and Ironic has nothing to complain about. */
+  /** The system is this node's, has run its user data at this first boot, and Ironic has nothing to complain about. */
   async #booted(): Promise<BootedSystem> {
     const booted = await this.managed.booted();
     // User data runs before the system says that it is up.
@@ -153,9 +155,13 @@ export class StageNode {
       const problems = await partitionTableProblems(disk);
       check(problems === null, "the deployed disk's partition table is whole", String(problems));
     }
+    await this.#checkRecord();
+    return booted;
+  }
+
+  async #checkRecord(): Promise<void> {
     const { power_state, last_error, maintenance } = await this.managed.record();
     check(power_state === "power on", "Ironic sees the machine on", String(power_state));
     check(last_error === null && !maintenance, "Ironic sees no error", String(last_error));
-    return booted;
   }
 }

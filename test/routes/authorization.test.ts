@@ -13,7 +13,7 @@ async function statusOfGet(api: ApiFixture, query = ""): Promise<number> {
   return (await api.get(`/v1/commands/${query}`)).status;
 }
 
-describe("commands of a managed agent", () => {
+describe("commands of a managed agent (control-plane 11.42, 11.43, contract 10.19)", () => {
   test("need the token", async () => {
     const api = await apiFixture({ config: { standalone: false }, token: TOKEN });
     expect(fault(await api.post(SYNC, {}))).toEqual(UNAUTHORIZED);
@@ -64,7 +64,7 @@ describe("commands of a managed agent", () => {
   });
 });
 
-describe("commands of a standalone agent", () => {
+describe("commands of a standalone agent (control-plane 11.43)", () => {
   test("without a token need none, and take none", async () => {
     const api = await apiFixture();
     expect(await statusOfPost(api)).toBe(200);
@@ -84,7 +84,7 @@ describe("commands of a standalone agent", () => {
   });
 });
 
-describe("reading results", () => {
+describe("reading results (control-plane 11.44, contract 10.20)", () => {
   const managed = { config: { standalone: false }, token: TOKEN } as const;
 
   test("a token that is sent is checked", async () => {

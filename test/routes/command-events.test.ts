@@ -27,7 +27,7 @@ type Seen = { readonly event: string; readonly id: string | null; readonly data:
 function parse(text: string): Seen[] {
   return text
     .split("\n\n")
-    .filter((block) => block.startsWith("event: "))
+    .filter((block) => /^event: /m.test(block))
     .map((block) => {
       const field = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1] ?? null;
       return { event: field("event") ?? "", id: field("id"), data: JSON.parse(field("data") ?? "null") };
@@ -75,7 +75,7 @@ describe("a command's events", () => {
     expect(response.headers.get("content-type")).toBe("text/event-stream");
     const stream = reading(response);
     await until(() => stream.text().includes("looking at /dev/sda"));
-    expect(stream.text()).toStartWith("retry: 2000\n\nevent: state\n");
+    expect(stream.text()).toStartWith("retry: 2000\nevent: state\n");
     go.resolve();
     await stream.ended;
 

@@ -5,7 +5,7 @@ import { apiFixture, commands, fault, TOKEN } from "./fixture.ts";
 const MISSING = { code: 400, text: "400 Bad Request: Missing or invalid name or params" };
 const SYNC = "standby.get_partition_uuids";
 
-describe("bodies", () => {
+describe("bodies (control-plane 11.26, contract 10.22)", () => {
   test.each([
     "{}",
     "[]",
@@ -134,7 +134,7 @@ describe("bodies", () => {
   });
 });
 
-describe("answers to commands", () => {
+describe("answers to commands (control-plane 11.27 to 11.29, 11.34 to 11.38, contract 10.23 to 10.28)", () => {
   test("a synchronous command, with all keys in order and no parameters", async () => {
     const { post, get } = await apiFixture();
     const answer = await post(SYNC, {});
@@ -167,7 +167,7 @@ describe("answers to commands", () => {
     expect(registry.results()).toEqual([]);
   });
 
-  test("a repeated POST finds the first one running, once in the list", async () => {
+  test("contract 10.30: a repeated POST finds the first one running, once in the list", async () => {
     const { post, get, gate } = await apiFixture();
     const first = await post("test.hold", {}, "?wait=false");
     expect(first.json.command_status).toBe("RUNNING");
@@ -207,7 +207,7 @@ describe("answers to commands", () => {
   });
 });
 
-describe("waiting", () => {
+describe("waiting (control-plane 11.30, 11.31, 11.33)", () => {
   test.each(["true", "True", "TRUE", "tRuE"])("wait=%s waits, and blocks nobody meanwhile", async (word) => {
     const { post, get, gate } = await apiFixture();
     let answered = false;
@@ -256,7 +256,7 @@ describe("waiting", () => {
   });
 });
 
-describe("a conversation as a conductor has it", () => {
+describe("a conversation as a conductor has it (contract 10.21, 10.35, 10.38, 10.41)", () => {
   test("steps, a step that runs, and its end in the list", async () => {
     const end = Promise.withResolvers<void>();
     const writeImage = step("write_image", async (_context, args) => {

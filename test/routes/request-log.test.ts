@@ -47,7 +47,7 @@ describe("the request log", () => {
       "GET /a?wait=true&b=******&******&=****** 200 1ms",
     );
     fc.assert(
-      fc.property(fc.webQueryParameters(), (query) => {
+      fc.property(fc.string().map(encodeURI), (query) => {
         const masked = maskQuery(`GET /?secret=${query}SECRET`);
         expect(masked).not.toContain("SECRET");
       }),

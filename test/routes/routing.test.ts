@@ -4,7 +4,7 @@ import { apiFixture, HOST } from "./fixture.ts";
 const NOT_FOUND =
   "404 Not Found: The requested URL was not found on the server. If you entered the URL manually please check your spelling and try again.";
 
-describe("documents", () => {
+describe("documents (control-plane 11.21)", () => {
   test("GET /, byte for byte", async () => {
     const { get } = await apiFixture();
     const { status, headers, text } = await get("/");
@@ -80,7 +80,7 @@ describe("documents", () => {
   );
 });
 
-describe("HEAD", () => {
+describe("HEAD (control-plane 11.23)", () => {
   test.each(["/", "/v1/", "/v1/status", "/v1/commands/"])("%s is GET without the body", async (path) => {
     const { get, request } = await apiFixture();
     const expected = await get(path);
@@ -91,7 +91,7 @@ describe("HEAD", () => {
   });
 });
 
-describe("redirects", () => {
+describe("redirects (control-plane 11.22, contract 10.18)", () => {
   test.each([
     ["GET", "/v1", "/v1/"],
     ["GET", "/v1/commands", "/v1/commands/"],
@@ -117,7 +117,7 @@ describe("redirects", () => {
   });
 });
 
-describe("refusals", () => {
+describe("refusals (control-plane 11.23 to 11.25)", () => {
   test.each([
     "/v1/status/",
     "/v1/commands/5f1ae6cc-0d76-4d6c-b2d4-6a9b5c3f0001/",

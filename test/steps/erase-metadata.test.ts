@@ -92,6 +92,7 @@ const DISKS = [
   "/dev/nvme0n1p2",
 ];
 
+// hardware 13.66; 13.67 in bytes: the tables are zeroed without dd
 test("partitions go before their disks: names in descending order", async () => {
   const { system, recorded, written } = machine(DISKS);
   const { reports, ...given } = context(system);
@@ -207,6 +208,7 @@ test("shared file systems are known by partition type, in any case, on any row",
 });
 
 describe("failures", () => {
+  // hardware 13.68
   test("wipefs without --force is tried when that is what fails", async () => {
     const { system, recorded } = machine(["/dev/sda"], { "wipefs --force --all /dev/sda": { exitCode: 1 } });
     await eraseMetadata(context(system), ["/dev/sda"]);
@@ -230,6 +232,7 @@ describe("failures", () => {
     expect(wiped(recorded)).toContain("/dev/sda");
   });
 
+  // hardware 13.69
   test("a device in use is waited for, and then an error with the processes", async () => {
     let busy = 3;
     const patient = machine(["/dev/sda"], {

@@ -145,6 +145,13 @@ describe("refused with nothing written", () => {
     );
   });
 
+  test("where a disk is smaller than the sum of what is to be on it", async () => {
+    const machine = new RaidMachine(["sda", "sdb"]);
+    const { run } = create(machine, software({ ...MIRROR, size_gb: 3 }, { ...MIRROR, size_gb: 2 }));
+    expect(await thrower(run())).toThrow(/\/dev\/sda has 4\.0 GiB, and the logical disks on it need 5 GiB/);
+    expect(machine.commands).toEqual([]);
+  });
+
   test("outside a ramdisk", async () => {
     const machine = new RaidMachine(["sda", "sdb"], {
       "/proc/self/mountinfo": "1 1 9:9 / / rw - nfs server:/root rw\n",

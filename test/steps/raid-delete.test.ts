@@ -118,6 +118,18 @@ test("arrays of the running system are never touched, nor anything outside a ram
   expect(await rejection(remove(outside).run())).toBeInstanceOf(HostDiskError);
 });
 
+test("a disk in use that is part of no array is passed over", async () => {
+  const mounted = new RaidMachine(["sda", "sdb", "sdc"]);
+  mounted.addPartition("sdc");
+  // An old superblock that nobody assembles, on a partition that is mounted.
+  mounted.addArray("md0", ["sdc1"], "old:data");
+  await mounted.system.run(["mdadm", "--stop", "/dev/md0"]);
+  const files = mounted.system.files as { readText: (path: string) => Promise<string> };
+  files.readText = async () => "1 1 0:2 / / rw - rootfs rootfs rw\n2 1 0:9 / /mnt rw - ext4 /dev/sdc1 rw\n";
+  await remove(mounted).run();
+  expect(mounted.superblocks).toEqual(["sdc1"]);
+});
+
 test("what was said of earlier arrays is void once they are deleted", async () => {
   const { context, host, volumes } = harness(twoArrays());
   host.volumeCreated("/dev/md0", true);
@@ -156,6 +168,21 @@ describe("arrays to keep", () => {
     expect(Object.keys(machine.arrays)).toEqual(["md1"]);
     expect(machine.superblocks).toEqual(["sdc1", "sdd1"]);
     expect(machine.devices).toContain("/dev/sdc1");
+  });
+
+  test("keep their disks when others are made again", async () => {
+    const machine = new RaidMachine(["sda", "sdb", "sdc", "sdd"]);
+    for (const disk of ["sdc", "sdd"]) machine.addPartition(disk);
+    machine.addArray("md1", ["sdc1", "sdd1"], "node:data");
+    const config = software(
+      { raid_level: "1", size_gb: 1, volume_name: "root" },
+      { raid_level: "1", size_gb: "MAX", volume_name: "data" },
+    );
+    const { context, host } = harness(machine, { ...KEEP_DATA, target_raid_config: config });
+    // Not told otherwise, an array takes all disks: but not those of an array that is kept.
+    await createConfigurationStep(host).run(context as StepContext, {});
+    expect(machine.arrays).toEqual({ md1: ["sdc1", "sdd1"], md0: ["sda1", "sdb1"] });
+    expect(machine.commands.some((line) => /parted \/dev\/sd[cd]/.test(line))).toBe(false);
   });
 
   test("are not made again: nothing is run, and the configuration is the result", async () => {

@@ -98,6 +98,28 @@ describe("run", () => {
     await Promise.all(pids.map(gone));
   });
 
+  test("tells what comes on either stream while the program runs", async () => {
+    const heard: string[] = [];
+    const { stdout, stderr } = await run(["sh", "-c", "echo out; echo err >&2; sleep 0.1; echo more >&2"], {
+      onOutput: (text) =>
+        void heard.push(
+          ...text
+            .trim()
+            .split("\n")
+            .map((line) => `1 ${line}`),
+        ),
+      onErrorOutput: (text) =>
+        void heard.push(
+          ...text
+            .trim()
+            .split("\n")
+            .map((line) => `2 ${line}`),
+        ),
+    });
+    expect([stdout, stderr]).toEqual(["out\n", "err\nmore\n"]);
+    expect(heard.sort()).toEqual(["1 out", "2 err", "2 more"]);
+  });
+
   test("an aborted child leaves nobody behind, not even one that ignores SIGTERM and has let go of the pipes", async () => {
     const abort = new AbortController();
     const pids: number[] = [];

@@ -31,6 +31,8 @@ export type AgentMachine = AsyncDisposable & {
   step(name: string, options?: StepOptions): Promise<StepEnd>;
   /** Output of a command in the machine. */
   shell(command: string): Promise<string>;
+  /** Ends the agent as a service manager does; when this returns its successor answers. */
+  restart(): Promise<void>;
 };
 
 export type StepOptions = {
@@ -73,12 +75,21 @@ export async function bootAgent(options: {
     ],
   });
   const url = `http://127.0.0.1:${port}/v1`;
-  await machine.start({ ...ramdisk, cmdline: "console=ttyS0 quiet net.ifnames=0 rig.shell=1" });
+  await machine.start({
+    ...ramdisk,
+    cmdline: "console=ttyS0 quiet net.ifnames=0 rig.shell=1 rig.restart_delay=2",
+  });
   await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
   return {
     machine,
     step: (name, stepOptions = {}) => runStep(url, name, stepOptions),
     shell: (command) => machine.shell(command, 2 * MINUTE),
+    async restart() {
+      const process = await machine.shell("pidof ironic-python-agent", MINUTE);
+      await machine.shell(`kill -TERM ${process}; while [ -e /proc/${process} ]; do sleep 0.2; done`, MINUTE);
+      const answers = async () => (await fetch(`${url}/status`).catch(() => null))?.ok === true;
+      while (!(await answers())) await Bun.sleep(500);
+    },
     async [Symbol.asyncDispose]() {
       await machine.powerOff();
       await rm(directory, { recursive: true });

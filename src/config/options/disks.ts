@@ -58,7 +58,7 @@ export const DISKS = {
     pattern: /^[1-9]\d{0,15}(c|w|b|kB|K|KiB|MB|M|MiB|GB|G|GiB)?$/,
     form: "a size as dd takes it, such as 1M",
     since: "9.4.2",
-    notYet: "the agent does not have this yet",
+    ignored: "images are streamed in blocks of the agent's own, without dd",
     help: "Block size of raw copies.",
   },
   "disk_utils.partition_detection_attempts": {
@@ -66,7 +66,7 @@ export const DISKS = {
     default: 3,
     min: 1,
     since: "9.4.2",
-    notYet: "the agent does not have this yet",
+    ignored: "the agent waits until udev has made the partitions",
     help: "Looks for a partition that was just made, one second apart.",
   },
   raid_wait_for_sync: {

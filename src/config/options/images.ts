@@ -91,7 +91,7 @@ export const IMAGES = {
     type: "bool",
     default: false,
     since: "10.2.0",
-    notYet: "the agent does not have this yet",
+    notYet: "bootable containers cannot be installed yet",
     help: "Refuse to install bootable containers (execute_bootc_install).",
   },
   enable_bios_bootloader_install: {

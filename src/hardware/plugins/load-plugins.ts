@@ -22,20 +22,29 @@ export type PluginOutcome = PluginFile &
 export const installedPlugins: PluginSource = async (context, signal) => {
   const outcomes = await loadPlugins(context, signal);
   const failed = outcomes.find(({ plugin }) => plugin === null);
-  const loaded = outcomes.flatMap(({ plugin }) => plugin ?? []);
-  if (failed === undefined) return loaded;
-  await Promise.all(loaded.map((plugin) => plugin.stop()));
+  if (failed === undefined) return outcomes.flatMap(({ plugin }) => plugin ?? []);
+  await stopAll(outcomes);
   throw failed.error;
 };
 
-/** Loads every plug-in, whatever becomes of the others. */
+async function stopAll(outcomes: readonly PluginOutcome[]): Promise<void> {
+  await Promise.all(outcomes.map(({ plugin }) => plugin?.stop()));
+}
+
+/** Loads every plug-in, whatever becomes of the others. @throws the signal's reason */
 export async function loadPlugins(context: ManagerContext, signal: AbortSignal): Promise<PluginOutcome[]> {
   const { system, config } = context;
   const log = system.log.named("ironic_agent.plugin");
   const outcomes: PluginOutcome[] = [];
   const taken = new Map<string, string>();
   for (const file of await findPlugins(system, config.get("hardware_manager_dir"), log)) {
-    let outcome = await loadPlugin(file, context, log, signal);
+    let outcome: PluginOutcome;
+    try {
+      outcome = await loadPlugin(file, context, log, signal);
+    } catch (error) {
+      await stopAll(outcomes);
+      throw error;
+    }
     const name = outcome.plugin?.manager.className;
     const rival = name === undefined ? undefined : taken.get(name);
     if (outcome.plugin !== null && name !== undefined && rival !== undefined) {

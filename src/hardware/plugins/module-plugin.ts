@@ -1,13 +1,8 @@
 // A TypeScript plug-in, seen from the agent: the file is loaded by a second process of this executable (plugin-host.ts), so that
 // throwing, looping, exiting and eating memory end that process and nothing else. It is started again when it is needed again.
 
-import {
-  CommandExecutionError,
-  errorText,
-  HardwareManagerConfigurationError,
-  HardwareManagerMethodNotFound,
-} from "../../errors.ts";
-import { isJsonObject, type Json, type JsonObject } from "../../json.ts";
+import { CommandExecutionError, errorText, HardwareManagerConfigurationError } from "../../errors.ts";
+import type { Json, JsonObject } from "../../json.ts";
 import type { StepContext, StepKind } from "../../steps/step.ts";
 import type { Companion } from "../../system/companion.ts";
 import type { Logger } from "../../system/log.ts";
@@ -16,9 +11,10 @@ import type { HardwareManager, ManagerContext, Work } from "../manager.ts";
 import { wireName } from "../wire-name.ts";
 import type { PluginBackend, PluginDescription } from "./backend.ts";
 import { measure, PluginLog, readProgress } from "./events.ts";
-import { isPluginMethod, PLUGIN_METHODS, type PluginMethod, type PluginMethodName } from "./methods.ts";
+import { PLUGIN_METHODS, type PluginMethod, type PluginMethodName } from "./methods.ts";
 import { passedConfig } from "./passed-config.ts";
 import { PluginLoadError } from "./plugin.ts";
+import { servePluginRequests } from "./plugin-requests.ts";
 import { type CallOptions, Rpc, type Serve } from "./rpc.ts";
 import { checked, type ListedStep, moduleDescription, pluginSteps } from "./schemas.ts";
 import { withTimeLimit } from "./time-limit.ts";
@@ -28,6 +24,10 @@ const GRACE = 2;
 const STEP_GRACE = 10;
 /** The same when the agent ends: its steps were told some seconds ago. */
 const STOP_GRACE = 0.7;
+/** Seconds in which a process that is not stuck answers. */
+const PING_PATIENCE = 2;
+/** A conductor waits 60 s for the list of all steps. */
+const LIST_TIMEOUT = 30;
 /** How many times the time limit of a question an initialization may take: it may load firmware. */
 const INITIALIZE_FACTOR = 10;
 
@@ -50,6 +50,8 @@ export class ModulePlugin implements PluginBackend {
   #session: Session | null = null;
   #opening: Promise<Session> | null = null;
   #initialized = false;
+  /** Questions and steps under way. */
+  #asked = 0;
   #nodeSent: JsonObject | null = null;
   /** Itself as the framework knows it, for asking those that come after it. */
   #manager: HardwareManager | null = null;
@@ -95,15 +97,17 @@ export class ModulePlugin implements PluginBackend {
 
   async listSteps(kind: StepKind, node: JsonObject, ports: Json): Promise<readonly ListedStep[]> {
     const what = `list its ${kind} steps`;
-    const answer = await this.#ask("steps", { kind, node, ports }, what, this.#timeout);
+    const seconds = Math.min(this.#timeout, LIST_TIMEOUT);
+    const answer = await this.#ask("steps", { kind, node, ports }, what, seconds);
     return checked(pluginSteps, answer, `${this.#who}, asked to ${what}`);
   }
 
   runStep(kind: StepKind, step: ListedStep, context: StepContext, args: JsonObject): Promise<Json> {
     const { node, ports, signal, report } = context;
-    const options: CallOptions & { grace: number } = {
+    const options: CallOptions & { grace: number; longWork: boolean } = {
       signal,
       grace: STEP_GRACE,
+      longWork: true,
       serve: this.#serve({ signal, report }, context),
       onTold: (name, params) => this.#told(name, params, report),
     };
@@ -125,7 +129,7 @@ export class ModulePlugin implements PluginBackend {
       method.work === true ? null : this.#timeout,
       {
         signal: work.signal,
-        ...(method.work === true ? { grace: STEP_GRACE } : {}),
+        ...(method.work === true ? { grace: STEP_GRACE, longWork: true } : {}),
         serve: this.#serve(work),
         onTold: (told, params) => this.#told(told, params, work.report),
       },
@@ -157,6 +161,8 @@ export class ModulePlugin implements PluginBackend {
     options: Omit<CallOptions, "signal"> & {
       readonly signal?: AbortSignal | undefined;
       readonly grace?: number;
+      /** It must not go on after it was given up. */
+      readonly longWork?: boolean;
     } = {},
   ): Promise<Json> {
     const { rpc } = await this.#current();
@@ -165,9 +171,20 @@ export class ModulePlugin implements PluginBackend {
       this.#nodeSent = node.current;
       rpc.tell("node", node.current);
     }
-    return this.#limited(what, seconds, options.signal, options.grace ?? GRACE, (signal) =>
-      rpc.call(method, params, { serve: this.#serve({}), ...options, signal }),
-    );
+    const { grace = GRACE, longWork = false } = options;
+    this.#asked += 1;
+    try {
+      return await this.#limited(
+        what,
+        seconds,
+        options.signal,
+        grace,
+        (signal) => rpc.call(method, params, { serve: this.#serve({}), ...options, signal }),
+        longWork ? undefined : () => this.#closeUnlessBusy(what),
+      );
+    } finally {
+      this.#asked -= 1;
+    }
   }
 
   #limited<T>(
@@ -176,27 +193,26 @@ export class ModulePlugin implements PluginBackend {
     signal: AbortSignal | undefined,
     grace: number,
     work: (signal: AbortSignal) => Promise<T>,
+    kill: () => Promise<void> = () => this.#close(0),
   ): Promise<T> {
     const timeoutError = () =>
       new CommandExecutionError(
-        `${this.#who} took longer than ${seconds} s to ${what}, and was ended. ` +
+        `${this.#who} took longer than ${seconds} s to ${what}, and was given up. ` +
           "If it needs more, raise hardware_manager_timeout (or the step's own timeout).",
       );
     const { clock } = this.#context.system;
-    return withTimeLimit(
-      { clock, seconds, signal, grace, kill: () => void this.#close(0), timeoutError },
-      (over) =>
-        work(over).catch((error: unknown) => {
-          if (!(error instanceof PluginEnded)) throw error;
-          throw new CommandExecutionError(`${this.#who}, told to ${what}: ${error.message}`);
-        }),
+    return withTimeLimit({ clock, seconds, signal, grace, kill: () => void kill(), timeoutError }, (over) =>
+      work(over).catch((error: unknown) => {
+        if (!(error instanceof PluginEnded)) throw error;
+        throw new CommandExecutionError(`${this.#who}, told to ${what}: ${error.message}`);
+      }),
     );
   }
 
   /** The process, started again if it has ended. */
   async #current(): Promise<Session> {
     if (this.#stopped) throw new CommandExecutionError(`${this.#who} has been stopped with the agent`);
-    if (this.#session !== null) return this.#session;
+    if (this.#opening === null && this.#session !== null) return this.#session;
     this.#opening ??= this.#reopen().finally(() => {
       this.#opening = null;
     });
@@ -214,7 +230,10 @@ export class ModulePlugin implements PluginBackend {
         `${this.#who} is no longer what it was when the agent started: restart the agent`,
       );
     }
-    if (this.#initialized) await session.rpc.call("initialize", null, { serve: this.#serve({}) });
+    if (this.#initialized)
+      await this.#limited("initialize", this.#timeout * INITIALIZE_FACTOR, undefined, GRACE, (signal) =>
+        session.rpc.call("initialize", null, { serve: this.#serve({}), signal }),
+      );
     return session;
   }
 
@@ -250,6 +269,26 @@ export class ModulePlugin implements PluginBackend {
     return session;
   }
 
+  /** A question that hangs is no reason to end a step of the same plug-in that is under way, if that still can be reached. */
+  async #closeUnlessBusy(what: string): Promise<void> {
+    const session = this.#session;
+    const busy = this.#asked > 1;
+    if (session !== null && busy && (await this.#responds(session.rpc))) {
+      this.#log.warning(`${this.#who} goes on with what else it does, although it did not ${what}`);
+      return;
+    }
+    if (this.#session === session) await this.#close(0);
+  }
+
+  async #responds(rpc: Rpc): Promise<boolean> {
+    const answered = rpc.call("ping", null).then(
+      () => true,
+      () => false, // it has ended meanwhile
+    );
+    const patience = this.#context.system.clock.sleep(PING_PATIENCE).then(() => false);
+    return Promise.race([answered, patience]);
+  }
+
   /** Never rejects. */
   async #close(patience: number): Promise<void> {
     const session = this.#session;
@@ -259,41 +298,7 @@ export class ModulePlugin implements PluginBackend {
 
   /** Answers what the plug-in asks, as a part of `step` if it runs one. */
   #serve(work: Partial<Work>, step?: StepContext): Serve {
-    return async (asked, params) => {
-      const given = isJsonObject(params) ? params : {};
-      const name = typeof given.method === "string" ? given.method : "";
-      const args = Array.isArray(given.args) ? given.args : [];
-      switch (asked) {
-        case "dispatch":
-          return this.#dispatch(name, args, work, (method, all) => this.#context.dispatch(method, ...all));
-        case "next":
-          return this.#dispatch(name, args, work, (method, all) => {
-            if (this.#manager === null) throw new HardwareManagerMethodNotFound(name);
-            return this.#context.dispatchAfter(this.#manager, method, ...all);
-          });
-        case "own":
-          return this.#context.dispatchOwn(name, args);
-        case "installDevice":
-          return step?.installDevice({ refresh: given.refresh === true }) ?? null;
-        case "runNext":
-          return step?.next?.(isJsonObject(given.args) ? given.args : {}) ?? null;
-        default:
-          throw new HardwareManagerMethodNotFound(asked);
-      }
-    };
-  }
-
-  #dispatch(
-    name: string,
-    args: Json[],
-    work: Partial<Work>,
-    ask: (method: PluginMethodName, args: never) => Promise<unknown>,
-  ): Promise<unknown> {
-    if (!isPluginMethod(name)) throw new HardwareManagerMethodNotFound(wireName(name));
-    // What was left out in the plug-in arrives as null.
-    while (args.at(-1) === null) args.pop();
-    // The arguments come from outside and are as right or wrong as the plug-in's author made them.
-    return ask(name, withWork(name, args, work) as never);
+    return servePluginRequests({ context: this.#context, self: () => this.#manager, work, step });
   }
 
   #told(name: string, params: Json, report: Work["report"] | undefined): void {
@@ -308,13 +313,4 @@ export class ModulePlugin implements PluginBackend {
 /** Why a file did not load, without the words around it that say which. */
 function reason(error: unknown): string {
   return error instanceof HardwareManagerConfigurationError ? error.details : errorText(error);
-}
-
-/** The agent's own means of long work belong to the question that the plug-in is answering. */
-function withWork(name: PluginMethodName, args: Json[], work: Partial<Work>): unknown[] {
-  if (name === "waitForDisks" || name === "collectSystemLogs") return [work.signal];
-  if (name === "collectLldpData") return [args[0] ?? [], work.signal];
-  if (name === "eraseBlockDevice" && work.signal !== undefined)
-    return [args[0], args[1], { signal: work.signal, report: work.report ?? (() => undefined) }];
-  return args;
 }

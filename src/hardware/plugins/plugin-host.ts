@@ -55,6 +55,7 @@ const FRAMEWORK = new Set([
 class PluginHost {
   readonly rpc: Rpc;
   readonly #options: PluginHostOptions;
+  readonly #system: System;
   readonly #ending = new AbortController();
   /** Questions under way. */
   readonly #work = new Set<Promise<unknown>>();
@@ -63,6 +64,7 @@ class PluginHost {
 
   constructor(options: PluginHostOptions) {
     this.#options = options;
+    this.#system = options.createSystem(this.#logger((params) => this.rpc.tell("log", params)));
     this.rpc = new Rpc(
       (message) => options.channel.send(message),
       (method, params, call) => this.#track(this.#serve(method, isJsonObject(params) ? params : {}, call)),
@@ -82,8 +84,7 @@ class PluginHost {
     const reason = new Error("the agent ends");
     this.#ending.abort(reason);
     this.rpc.close(reason);
-    const { clock } = this.#options.createSystem(silent);
-    await Promise.race([Promise.allSettled(this.#work), clock.sleep(END_PATIENCE)]);
+    await Promise.race([Promise.allSettled(this.#work), this.#system.clock.sleep(END_PATIENCE)]);
     this.#options.channel.exit(0);
   }
 
@@ -97,6 +98,7 @@ class PluginHost {
   }
 
   async #serve(method: string, params: JsonObject, call: IncomingCall): Promise<unknown> {
+    if (method === "ping") return null;
     if (method === "load") return this.#load(params);
     if (this.#loaded === null) throw new HardwareManagerConfigurationError("the plug-in is not loaded");
     const { manager } = this.#loaded;
@@ -167,7 +169,14 @@ class PluginHost {
     if (found === undefined || this.#loaded === null)
       throw new HardwareManagerMethodNotFound(String(params.name));
     const { context } = this.#loaded;
+    const ask = async (how: string, asked: string, args: readonly unknown[]) =>
+      (await call.ask(how, { method: asked, args: [...args] as Json[] })) as never;
     const extra = {
+      // As a part of this step, so that it is aborted with it.
+      dispatch: (asked, ...args) => ask("dispatch", asked, args),
+      next: (asked, ...args) => ask("next", asked, args),
+      // Its lines belong to the command that runs it.
+      system: { ...this.#system, log: this.#logger((line) => call.tell("log", line)) },
       node: isJsonObject(params.node) ? params.node : {},
       ports: params.ports ?? [],
       signal,
@@ -203,7 +212,7 @@ class PluginHost {
   }
 
   #context(config: Config): PluginContext {
-    const system = this.#options.createSystem(this.#logger(null));
+    const system = this.#system;
     const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
     const getNode = () => this.#node;
     const ask = async <M extends ManagerMethod>(how: string, method: M, args: MethodArguments<M>) =>
@@ -223,17 +232,17 @@ class PluginHost {
     };
   }
 
-  #logger(name: string | null): Logger {
+  #logger(tell: (params: JsonObject) => void, name: string | null = null): Logger {
     const write = (level: LogLevel) => (message: string, context?: unknown) => {
       const text = context === undefined ? message : `${message}: ${errorText(context)}`;
-      this.rpc.tell("log", { level, message: name === null ? text : `${name}: ${text}` });
+      tell({ level, message: name === null ? text : `${name}: ${text}` });
     };
     return {
       debug: write("DEBUG"),
       info: write("INFO"),
       warning: write("WARNING"),
       error: write("ERROR"),
-      named: (child) => this.#logger(child),
+      named: (child) => this.#logger(tell, child),
     };
   }
 
@@ -284,11 +293,3 @@ function nameOf(value: unknown): string {
   if (typeof value === "function") return value.name === "" ? "a function" : `the function ${value.name}`;
   return Array.isArray(value) ? "a list" : `of type ${typeof value}`;
 }
-
-const silent: Logger = {
-  debug: () => undefined,
-  info: () => undefined,
-  warning: () => undefined,
-  error: () => undefined,
-  named: () => silent,
-};

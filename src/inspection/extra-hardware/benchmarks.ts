@@ -1,5 +1,6 @@
-// The benchmarks of extra-hardware, with the tools that hardware-detect uses for them: sysbench for processors and memory, fio for
-// disks, which it only reads. They take minutes and run only when they are asked for, one after the other.
+// The benchmarks of extra-hardware, with the tools that hardware-detect uses for them: sysbench for
+// processors and memory, fio for disks, which it only reads. They take minutes and run only when they are
+// asked for, one after the other.
 
 import { isJsonObject, type JsonObject, member } from "../../json.ts";
 import type { System } from "../../system/system.ts";
@@ -35,7 +36,10 @@ const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
 
 export class BenchmarkError extends Error {}
 
-/** In the order cpu, mem, disk, whatever the order of `names`. @throws BenchmarkError; what the tools fail with */
+/**
+ * In the order cpu, mem, disk, whatever the order of `names`. @throws BenchmarkError; what the tools fail
+ * with
+ */
 export async function runBenchmarks(
   facts: Facts,
   system: System,
@@ -63,7 +67,10 @@ async function benchmarkProcessors(facts: Facts, system: System, signal: AbortSi
   facts.add("cpu", "logical", "loops_per_sec", await loops(logicalProcessors(facts), null));
 }
 
-/** One processor of each socket, all as threads, and all as programs of their own. Sizes that do not fit are left out. */
+/**
+ * One processor of each socket, all as threads, and all as programs of their own. Sizes that do not fit are
+ * left out.
+ */
 async function benchmarkMemory(facts: Facts, system: System, signal: AbortSignal): Promise<void> {
   const run = (block: string, threads: number, processor: number | null) =>
     sysbenchMemory(system, { block, threads, processor, signal });

@@ -6,7 +6,10 @@ import type { Facts } from "./facts.ts";
 const BYTES_PER_BLOCK = 512;
 const GIGABYTE = 1e9;
 
-/** Attributes below /sys/block/<name>, by the name of their fact; further places are tried in turn (NVMe nests its device). */
+/**
+ * Attributes below /sys/block/<name>, by the name of their fact; places are tried in turn (NVMe nests its
+ * device).
+ */
 const ATTRIBUTES: readonly (readonly [property: string, ...places: string[]])[] = [
   ["vendor", "device/vendor", "device/device/vendor"],
   ["model", "device/model", "device/device/model"],

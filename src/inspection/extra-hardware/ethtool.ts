@@ -11,7 +11,10 @@ export async function addEthtool(facts: Facts, system: System, name: string): Pr
   }
 }
 
-/** Lines of `key: value`; indented ones belong to the last that is not. The line that repeats the card's name is skipped. */
+/**
+ * Lines of `key: value`; indented ones belong to the last that is not. The line that repeats the card's name
+ * is skipped.
+ */
 export function parseEthtool(name: string, output: string): [property: string, value: string][] {
   const found: [string, string][] = [];
   let header = "";

@@ -1,6 +1,6 @@
-// The collector extra-hardware: the facts that the reference gets from the program hardware-detect, made here so that the
-// ramdisk needs no Python. Left out are the parts for the command line tools of single vendors' RAID controllers and SMART tables.
-// Rules: control-plane specification 8.3, hardware specification 11.
+// The collector extra-hardware: the facts that the reference gets from the program hardware-detect, made here
+// so that the ramdisk needs no Python. Left out are the parts for the command line tools of single vendors'
+// RAID controllers, and SMART tables. Rules: control-plane specification 8.3, hardware specification 11.
 
 import { lshwTree } from "../../hardware/lshw.ts";
 import type { Collector } from "../collector.ts";

@@ -1,6 +1,6 @@
-// The list that the collector extra-hardware makes: facts of four members each, as the program hardware-detect of the Python
-// library "hardware" prints them and Ironic's hook extra_hardware turns them into a tree. Numbers are text wherever they are
-// text there.
+// The list that the collector extra-hardware makes: facts of four members each, as the program
+// hardware-detect of the Python library "hardware" prints them and Ironic's hook extra_hardware turns them
+// into a tree. Numbers are text wherever they are text there.
 
 /** Kind, object, property, value: `["disk", "sda", "size", "500"]`. */
 export type Fact = [kind: string, object: string, property: string, value: string | number];

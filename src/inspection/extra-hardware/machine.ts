@@ -1,4 +1,5 @@
-// The machine, its board, firmware, memory and network cards as hardware-detect tells of them: from lshw's tree.
+// The machine, its board, firmware, memory and network cards as hardware-detect tells of them: from lshw's
+// tree.
 
 import { lshwRecords } from "../../hardware/lshw.ts";
 import { linkAddresses } from "../../hardware/network-interfaces.ts";

@@ -1,4 +1,5 @@
-// Processors and NUMA nodes as hardware-detect tells of them: from lscpu, where numbers stay numbers, and sysfs.
+// Processors and NUMA nodes as hardware-detect tells of them: from lscpu, where numbers stay numbers, and
+// sysfs.
 
 import { readLscpu } from "../../hardware/cpu.ts";
 import type { Files } from "../../system/files.ts";

@@ -1,5 +1,5 @@
-// The process full of agents: the real Agent class, each on recorded hardware with sockets, TLS and time of this machine. Nothing else
-// runs here, so its memory and processor time are those of the agents. Takes orders from fleet.ts.
+// The process full of agents: the real Agent class, each on recorded hardware with sockets, TLS and time of this
+// machine. Nothing else runs here, so its memory and processor time are those of the agents. Takes orders from fleet.ts.
 
 import { Agent } from "../../../src/agent.ts";
 import { Config } from "../../../src/config/config.ts";

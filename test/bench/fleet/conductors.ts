@@ -1,5 +1,5 @@
-// Who the fleet talks to: the embedded conductor of test/kit, or the real Ironic of test/ironic with nodes of its fake hardware type.
-// Both clean every node with the one step its agent offers.
+// Who the fleet talks to: the embedded conductor of test/kit, or the real Ironic of test/ironic with nodes of its fake
+// hardware type. Both clean every node with the one step its agent offers.
 
 import { API_PORT } from "../../ironic/configuration.ts";
 import { Ironic } from "../../ironic/ironic.ts";
@@ -13,6 +13,8 @@ export interface FleetConductor extends AsyncDisposable {
   readonly url: string;
   /** Begins to clean so many nodes; resolves when all wait for their agents. */
   beginCleaning(nodes: number): Promise<void>;
+  /** Nodes whose cleaning has failed so far. */
+  failed(): Promise<number>;
   /** Resolves when all are done, to the last_errors of those that failed. */
   cleaned(): Promise<readonly string[]>;
   /** The API refuses connections until comeBack(). */
@@ -27,6 +29,7 @@ export type ConductorOptions = {
 
 const POLL_MS = 1000;
 const PATIENCE_MS = 900_000;
+const AT_A_TIME = 20;
 
 /** A switch with nothing behind it: the agents run whatever it says. */
 function looseSwitch(): PowerControl {
@@ -47,6 +50,7 @@ export function embeddedConductor({ heartbeatTimeout }: ConductorOptions): Fleet
     settings: { heartbeatTimeout, powerOffInterval: 1, powerOffAttempts: 1, progressInterval: 0 },
   });
   let operations: Promise<string | null>[] = [];
+  let failed = 0;
   return {
     name: "embedded conductor",
     url: conductor.url,
@@ -62,16 +66,27 @@ export function embeddedConductor({ heartbeatTimeout }: ConductorOptions): Fleet
           await conductor.clean(node);
           return null;
         } catch (error) {
+          failed++;
           return error instanceof Error ? error.message : String(error);
         }
       });
       await waiting.promise;
     },
+    failed: async () => failed,
     cleaned: async () => (await Promise.all(operations)).filter((error) => error !== null),
     goDown: () => conductor.goOffline(),
     comeBack: async () => conductor.comeBack(),
     [Symbol.asyncDispose]: () => conductor[Symbol.asyncDispose](),
   };
+}
+
+/** Some at a time: each takes seconds, of which most are waiting. */
+async function forEach(count: number, work: (index: number) => Promise<void>): Promise<void> {
+  let next = 0;
+  const worker = async () => {
+    while (next < count) await work(next++);
+  };
+  await Promise.all(Array.from({ length: AT_A_TIME }, worker));
 }
 
 const FAKE_HARDWARE = {
@@ -121,7 +136,7 @@ export async function realIronic({ heartbeatTimeout }: ConductorOptions): Promis
     url: `http://${address}:${API_PORT}`,
     async beginCleaning(nodes) {
       count = nodes;
-      for (let i = 0; i < nodes; i++) {
+      await forEach(nodes, async (i) => {
         const uuid = agentUuid(i);
         await ironic.client.createNode({
           uuid,
@@ -131,10 +146,17 @@ export async function realIronic({ heartbeatTimeout }: ConductorOptions): Promis
         });
         await ironic.client.createPort({ node_uuid: uuid, address: agentMac(i) });
         await ironic.client.provision(uuid, "manage");
-      }
+      });
       await settled(["manageable"]);
-      for (let i = 0; i < nodes; i++) await ironic.client.provision(agentUuid(i), "provide");
+      await forEach(nodes, (i) => ironic.client.provision(agentUuid(i), "provide"));
       await settled(["clean wait"]);
+    },
+    async failed() {
+      const query = "provision_state=clean%20failed&fields=uuid&limit=1000";
+      const answer = await fetch(`http://${address}:${API_PORT}/v1/nodes?${query}`, {
+        headers: { "X-OpenStack-Ironic-API-Version": "1.82" },
+      });
+      return ((await answer.json()) as { nodes: unknown[] }).nodes.length;
     },
     async cleaned() {
       const nodes = await settled(["available", "clean failed"]);

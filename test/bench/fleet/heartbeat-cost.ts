@@ -1,5 +1,5 @@
-// What one heartbeat costs the agent in processor time, with a server in a process of its own: over HTTP, over HTTPS on a connection that
-// is kept, and over HTTPS with a new connection for each, as in the field, where minutes lie between two heartbeats.
+// What one heartbeat costs the agent in processor time, with a server in a process of its own: over HTTP, over HTTPS on a
+// connection that is kept, and over HTTPS with a new connection for each, as in the field, where minutes lie between two.
 
 import { Config } from "../../../src/config/config.ts";
 import { IronicApi } from "../../../src/ironic/api-client.ts";

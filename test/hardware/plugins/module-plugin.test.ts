@@ -1,6 +1,6 @@
 // TypeScript plug-ins as real processes: what they can do, and that nothing they do wrong reaches the agent.
 
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
 import {
   CleaningError,
@@ -13,6 +13,9 @@ import { PluginLoadError } from "../../../src/hardware/plugins/plugin.ts";
 import { rejection, thrower } from "../../support/rejection.ts";
 import { disk } from "../support.ts";
 import { builtIn, isAlive, loadedRig, plugin, pluginRig, stepCall, stepPlugin, until } from "./support.ts";
+
+// Processes are started by the dozen, on machines that may be busy.
+setDefaultTimeout(30_000);
 
 describe("what a plug-in can do", () => {
   test("its steps are listed with the defaults filled in, and run with node, ports and arguments", async () => {
@@ -71,6 +74,22 @@ describe("what a plug-in can do", () => {
       ["gauge", "acme.temperature", 1],
       ["timer", "acme.flash", 1],
     ]);
+  });
+
+  test("what a step logs belongs to the command that runs it", async () => {
+    await using rig = await loadedRig({
+      "acme.ts": stepPlugin(`context.system.log.info("step of " + args.who);`),
+    });
+    const watched = async (who: string) => {
+      const lines: string[] = [];
+      const call = stepCall({ args: { who } });
+      await rig.tapLog(
+        ({ message }) => lines.push(message),
+        () => rig.managers.executeStep("clean", "go", call),
+      );
+      return lines;
+    };
+    expect(await Promise.all([watched("one"), watched("two")])).toEqual([["step of one"], ["step of two"]]);
   });
 
   test("it asks other managers, those after it, other plug-ins and the agent's options", async () => {
@@ -266,14 +285,67 @@ describe("what a plug-in does wrong", () => {
     );
     const child = Number(await readFile(`${rig.directory}/child`, "utf8"));
     await until(() => !isAlive(child));
-  }, 20_000);
+  });
+
+  test("a question that hangs does not end a step that is under way", async () => {
+    await using rig = await loadedRig(
+      {
+        "acme.ts": plugin(`
+          getBmcAddress() { return new Promise(() => {}); }
+          getCleanSteps() {
+            return [defineStep({ step: "go", run: async ({ report, system, signal }) => {
+              report({ phase: "begun", done: null, total: null, unit: "", rate: null });
+              while (!(await system.files.kind(import.meta.dir + "/go-on"))) await system.clock.sleep(0.05, signal);
+              return process.pid;
+            } })];
+          }`),
+      },
+      {
+        values: { hardware_manager_timeout: 1 },
+        factories: [builtIn({ getBmcAddress: async () => "192.0.2.1" })],
+      },
+    );
+    const call = stepCall();
+    const running = rig.managers.executeStep("clean", "go", call);
+    await until(() => call.progress.length > 0);
+    expect(await rig.managers.dispatch("getBmcAddress")).toBe("192.0.2.1");
+    await until(() => rig.records.some(({ message }) => message.includes("goes on with what else it does")));
+    await writeFile(`${rig.directory}/go-on`, "");
+    expect(await running).toBeNumber();
+  });
+
+  test("what a step asks of other managers is aborted with it", async () => {
+    const aborted = Promise.withResolvers<void>();
+    const began = Promise.withResolvers<void>();
+    await using rig = await loadedRig(
+      { "acme.ts": stepPlugin(`return context.dispatch("eraseBlockDevice", {}, { name: "/dev/sdz" });`) },
+      {
+        factories: [
+          builtIn({
+            async eraseBlockDevice(_node, _device, work) {
+              work?.signal.addEventListener("abort", () => aborted.resolve());
+              began.resolve();
+              await aborted.promise;
+              throw new Error("stopped erasing");
+            },
+          }),
+        ],
+      },
+    );
+    const stop = new AbortController();
+    const running = rejection(rig.managers.executeStep("clean", "go", stepCall({ signal: stop.signal })));
+    await began.promise;
+    stop.abort(new Error("told to stop"));
+    await aborted.promise;
+    expect(String(await running)).toContain("stopped erasing");
+  });
 
   test("a step's own time limit ends it, too", async () => {
     await using rig = await loadedRig({
       "acme.ts": stepPlugin("await context.system.clock.sleep(1000, context.signal);", "timeout: 0.1,"),
     });
     expect(await thrower(rig.managers.executeStep("clean", "go", stepCall()))).toThrow(
-      "took longer than 0.1 s to run the clean step go, and was ended",
+      "took longer than 0.1 s to run the clean step go, and was given up",
     );
   });
 
@@ -332,7 +404,7 @@ describe("what a plug-in does wrong", () => {
       expect(refused).toBeInstanceOf(HardwareManagerConfigurationError);
       expect(String(refused)).toContain("Acme");
     }
-  }, 20_000);
+  });
 
   test("steps of the wrong shape: the list goes out without them, and the refusal names plug-in, step and field", async () => {
     const wrong: [string, string][] = [
@@ -486,7 +558,7 @@ describe("files that do not load", () => {
   test("one that hangs while it is loaded", async () => {
     await using rig = await pluginRig({ "a.ts": "for (;;) {}" }, { values: { hardware_manager_timeout: 1 } });
     expect(await thrower(rig.managers.load())).toThrow("took longer than 1 s to be loaded");
-  }, 20_000);
+  });
 
   test("a class name that is taken", async () => {
     await using two = await pluginRig({ "a.ts": plugin(""), "b.js": plugin("").replaceAll(": number", "") });

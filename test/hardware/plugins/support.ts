@@ -12,11 +12,13 @@ import { MetricsRecorder } from "../../../src/metrics/recorder.ts";
 import type { Progress } from "../../../src/progress.ts";
 import { Deployment } from "../../../src/steps/deployment.ts";
 import { createLogger, type LogRecord } from "../../../src/system/log.ts";
+import { LogTap, type TapLog } from "../../../src/system/log-tap.ts";
 import { systemLoggingTo } from "../../../src/system/real.ts";
 
 export type PluginRig = AsyncDisposable & {
   readonly directory: string;
   readonly managers: HardwareManagers;
+  readonly tapLog: TapLog;
   readonly records: readonly LogRecord[];
   readonly metrics: MetricsRecorder;
 };
@@ -49,8 +51,13 @@ export async function pluginRig(
     if (content.startsWith("#!")) await chmod(`${directory}/${name}`, 0o755);
   }
   const records: LogRecord[] = [];
-  const log = createLogger("test", "DEBUG", (record) => records.push(record));
-  const system = systemLoggingTo({ log, setLogDebug: () => {}, tapLog: (_, work) => work() }, "test");
+  const tap = new LogTap();
+  const log = createLogger(
+    "test",
+    "DEBUG",
+    tap.around((record) => records.push(record)),
+  );
+  const system = systemLoggingTo({ log, setLogDebug: () => {}, tapLog: tap.during }, "test");
   const metrics = new MetricsRecorder(system.clock, log);
   const managers = new HardwareManagers({
     system,
@@ -63,6 +70,7 @@ export async function pluginRig(
   return {
     directory,
     managers,
+    tapLog: tap.during,
     records,
     metrics,
     async [Symbol.asyncDispose]() {

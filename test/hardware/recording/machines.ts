@@ -130,7 +130,12 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ...["-netdev", "hubport,id=net1,hubid=1"],
       ...["-device", "virtio-net-pci,bus=pcie.0,netdev=net1,mac=52:54:00:00:00:03,romfile="],
       ...["-device", "qemu-xhci,bus=pcie.0,id=usb"],
-      ...["-chardev", "null,id=null", "-device", "usb-serial,bus=usb.0,chardev=null,always-plugged=on,serial=U-1"],
+      ...[
+        "-chardev",
+        "null,id=null",
+        "-device",
+        "usb-serial,bus=usb.0,chardev=null,always-plugged=on,serial=U-1",
+      ],
       ...["-device", "usb-tablet,bus=usb.0,serial=T-1"],
     ],
     preparation: [

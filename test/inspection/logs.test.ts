@@ -1,0 +1,38 @@
+import { describe, expect, test } from "bun:test";
+import { collectLogs } from "../../src/inspection/logs.ts";
+import { inspectedMachine } from "./support.ts";
+
+const JOURNAL = {
+  "journalctl --version": { stdout: "systemd 252" },
+  "journalctl --full --no-pager -b -n 10000": { stdout: "first line\nlast line\n" },
+};
+
+describe("the collector logs", () => {
+  test("is a tar.gz in base64 with at most 10,000 lines of the journal", async () => {
+    const machine = await inspectedMachine({ programs: { ...JOURNAL, ps: { stdout: "PID COMMAND\n" } } });
+    const { logs } = await collectLogs(machine);
+    const files = await new Bun.Archive(Buffer.from(logs as string, "base64")).files();
+    expect(await files.get("journal")!.text()).toBe("first line\nlast line\n");
+    expect(await files.get("ps")!.text()).toBe("PID COMMAND\n");
+  });
+
+  test("is absent, which is no failure, when the journal cannot be read", async () => {
+    const broken = { exitCode: 1, stderr: "No journal files were found" };
+    const programs = { ...JOURNAL, "journalctl --full --no-pager -b -n 10000": broken };
+    const machine = await inspectedMachine({ programs });
+    expect(await collectLogs(machine)).toEqual({});
+    expect(machine.warnings().join()).toContain("the inspection data come without logs");
+  });
+
+  test("begins when the collectors before it have ended", async () => {
+    const machine = await inspectedMachine({ programs: JOURNAL });
+    const earlier = Promise.withResolvers<void>();
+    const work = collectLogs({ ...machine, earlier: earlier.promise });
+    await new Promise((resolve) => setImmediate(resolve));
+    const asked = () => machine.system.calls.some(([program]) => program === "journalctl");
+    expect(asked()).toBe(false);
+    earlier.resolve();
+    await work;
+    expect(asked()).toBe(true);
+  });
+});
