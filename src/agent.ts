@@ -13,6 +13,7 @@ import { CommandRegistry } from "./extensions/registry.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
 import type { ManagerFactory } from "./hardware/manager.ts";
 import { HardwareManagers } from "./hardware/managers.ts";
+import { reportMissingPrograms } from "./hardware/optional-programs.ts";
 import { installedPlugins } from "./hardware/plugins/load-plugins.ts";
 import { inspectAtStartUp } from "./inspection/at-start-up.ts";
 import { callbackUrl, findAdvertisedHost } from "./ironic/advertise-address.ts";
@@ -137,6 +138,7 @@ export class Agent {
     log.debug(`Configuration:\n${describeConfig(config)}`);
     const startedAt = system.clock.now();
     await syncClock(system, config, signal);
+    reportMissingPrograms(system);
     await this.#managers.load(signal);
     signal.throwIfAborted();
     await this.#pause(config.get("hardware_initialization_delay"), signal);

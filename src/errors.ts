@@ -76,6 +76,18 @@ export class CommandExecutionError extends RestError {
   override readonly summary: string = "Command execution failed";
 }
 
+/** A step names a container image that the operator has not allowed. */
+export class ContainerNotPermittedError extends CommandExecutionError {
+  override readonly type = "ContainerNotPermittedError";
+  override readonly summary = "Container image not permitted";
+
+  constructor(url: string) {
+    super(
+      `Container image ${url} is not in [container]allowed_containers and [container]allow_arbitrary_containers is not enabled.`,
+    );
+  }
+}
+
 export class CleaningError extends RestError {
   override readonly type: string = "CleaningError";
   override readonly summary: string = "Clean step failed";

@@ -261,6 +261,29 @@ describe("an agent with an Ironic", () => {
     },
   );
 
+  test("whose answer to the lookup takes longer than other requests may take is waited for, as it brings the token", async () => {
+    const limits: Record<string, number> = {};
+    const machine = testMachine();
+    const system: RecordedSystem = {
+      ...machine,
+      http: (request) => {
+        limits[new URL(request.url).pathname.split("/").slice(0, 3).join("/")] = request.timeout;
+        return machine.http(request);
+      },
+    };
+    const { ironic, url } = await startIronic();
+    await startAgent({ api_url: url, enable_auto_tls: false, http_request_timeout: 7 }, { system });
+    await ironic.heard(1);
+    expect(limits).toEqual({ "/": 7, "/v1/lookup": 300, "/v1/heartbeat": 7 });
+
+    await startAgent(
+      { api_url: url, enable_auto_tls: false, agent_token: TOKEN, http_request_timeout: 7 },
+      { system },
+    );
+    await ironic.heard(2);
+    expect(limits["/v1/lookup"]).toBe(7);
+  });
+
   // control-plane 11.17; contract 10.6
   test("that never knows the machine ends with 1 after lookup_timeout", async () => {
     const { ironic, url } = await startIronic({ lookupStatus: 404 });

@@ -82,7 +82,9 @@ export default class SiteRules extends HardwareManager {
     if (Number.isNaN(created)) throw new CleaningError(`node ${node.uuid} does not say when it was enrolled`);
     const age = now - created;
     if (age > OLDEST)
-      throw new CleaningError(`node ${node.uuid} was enrolled ${(age / YEAR).toFixed(1)} years ago: to be retired`);
+      throw new CleaningError(
+        `node ${node.uuid} was enrolled ${(age / YEAR).toFixed(1)} years ago: to be retired`,
+      );
     return { years: Number((age / YEAR).toFixed(2)) };
   }
 }

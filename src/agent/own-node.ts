@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import { InvalidCommandParamsError } from "../errors.ts";
 import type { HardwareManagers } from "../hardware/managers.ts";
 import type { IronicApi } from "../ironic/api-client.ts";
-import { lookUpNode, patienceForToken } from "../ironic/lookup.ts";
+import { lookUpNode } from "../ironic/lookup.ts";
 import {
   applyLookupAnswer,
   type LookupAnswer,
@@ -49,7 +49,7 @@ export class OwnNode {
     const macs = inventory.interfaces.map(({ mac_address }) => mac_address).filter((mac) => mac !== "");
     const [timeout, requestTimeout] = [config.get("lookup_timeout"), config.get("http_request_timeout")];
     const ask = (query: { readonly nodeUuid?: string }) => {
-      const answer = token.held ? requestTimeout : patienceForToken(requestTimeout, timeout);
+      const answer = token.held ? requestTimeout : Math.max(requestTimeout, timeout);
       const patience = { timeout, interval: config.get("lookup_interval"), answer };
       return lookUpNode(ironic, { macs, ...query }, patience, { clock: system.clock, log }, signal);
     };

@@ -28,8 +28,15 @@ export function isNvmeNamespace(device: string): boolean {
   return /^\/dev\/nvme\d+n\d+$/.test(device);
 }
 
-/** How the controller can erase the namespace. @throws BlockDeviceEraseError if it cannot, or does not say */
-export async function nvmeErasure(system: System, device: string, signal: AbortSignal): Promise<NvmeErasure> {
+/** What an Identify Controller says of erasing, as the numbers it has. */
+export type NvmeController = { readonly oacs: number; readonly fna: number; readonly sanicap: number };
+
+/** @throws BlockDeviceEraseError if the controller does not say what it can do */
+export async function identifyController(
+  system: System,
+  device: string,
+  signal: AbortSignal,
+): Promise<NvmeController> {
   try {
     const { stdout } = await system.run(["nvme", "id-ctrl", device, "-o", "json"], { signal });
     return parseIdentifyController(stdout, device);
@@ -44,7 +51,7 @@ export async function nvmeErasure(system: System, device: string, signal: AbortS
 }
 
 /** @throws BlockDeviceEraseError */
-export function parseIdentifyController(stdout: string, device: string): NvmeErasure {
+export function parseIdentifyController(stdout: string, device: string): NvmeController {
   let document: unknown;
   try {
     document = JSON.parse(stdout);
@@ -53,11 +60,17 @@ export function parseIdentifyController(stdout: string, device: string): NvmeEra
       cause: error,
     });
   }
-  const { oacs, fna } = isJsonObject(document) ? document : {};
+  const { oacs, fna, sanicap } = isJsonObject(document) ? document : {};
   if (typeof oacs !== "number" || typeof fna !== "number")
     throw new BlockDeviceEraseError(
       `The NVMe controller of ${device} does not tell what it can do: nvme printed neither OACS nor FNA`,
     );
+  // Before NVMe 1.3 there was no Sanitize.
+  return { oacs, fna, sanicap: typeof sanicap === "number" ? sanicap : 0 };
+}
+
+/** How the Format command erases there. @throws BlockDeviceEraseError if there is none */
+export function formatErasure({ oacs, fna }: NvmeController, device: string): NvmeErasure {
   if ((oacs & FORMAT_SUPPORTED) === 0)
     throw new BlockDeviceEraseError(
       `The NVMe controller of ${device} has no Format command (OACS ${oacs}), so it cannot erase securely`,

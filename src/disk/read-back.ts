@@ -8,6 +8,8 @@ import { BlockDeviceIoError } from "../system/block-device.ts";
 import type { System } from "../system/system.ts";
 
 const PLACES = 64;
+/** A disk that is going takes minutes for each place it cannot read: after this many, those read so far must do. */
+const MOST_UNREADABLE = 4;
 /** Bytes; of the larger sector size, so that a place is always whole sectors. */
 const PLACE_SIZE = 4096;
 
@@ -33,8 +35,11 @@ export type ReadBack = {
 export async function takeSamples(system: System, device: string): Promise<Sample[]> {
   await using disk = await system.blockDevices.open(device, "read");
   const samples: Sample[] = [];
+  let unreadable = 0;
   for (const offset of placesOf(disk.size, system)) {
     const bytes = await readPlace(disk, offset);
+    if (bytes === null) unreadable += 1;
+    if (unreadable > MOST_UNREADABLE) break;
     samples.push({ offset, before: bytes === null || isUniform(bytes) ? null : bytes });
   }
   return samples;

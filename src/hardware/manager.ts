@@ -109,6 +109,8 @@ export type ManagerContext = {
   readonly dispatchAfter: DispatchAfter;
   /** Asks for a method that only plug-ins know (`ownMethods`). */
   readonly dispatchOwn: (method: string, args: Json[]) => Promise<Json>;
+  /** All that are in use, highest support first; none before they were evaluated. */
+  readonly managers: () => readonly HardwareManager[];
   /** A listing without the devices that a manager hides, and with the others as the managers want them shown. */
   readonly filterDevices: FilterDevices;
   readonly metrics: Metrics;

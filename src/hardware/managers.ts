@@ -254,6 +254,7 @@ export class HardwareManagers {
       dispatch: this.dispatch.bind(this),
       dispatchAfter: (self, method, ...args) => this.#dispatch(this.#after(self), method, args),
       dispatchOwn: (method, args) => this.dispatchOwn(method, args),
+      managers: () => this.#ranked.map(({ manager }) => manager),
       filterDevices: (kind, devices) => this.filterDevices(kind, devices),
     };
   }

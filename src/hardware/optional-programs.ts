@@ -2,6 +2,7 @@
 // `ironic-python-agent check`. Sources: hardware specification 12, deploy specification 9.
 
 import type { FindProgram } from "../system/programs.ts";
+import type { System } from "../system/system.ts";
 
 export type OptionalProgram = {
   readonly program: string;
@@ -82,6 +83,11 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
     package: "dmsetup",
     without: "device-mapper devices on a disk are not removed before it is written",
   },
+  {
+    program: "fuser",
+    package: "psmisc",
+    without: "programs that still use a disk are not waited for before its metadata is erased",
+  },
   { program: "multipath", package: "multipath-tools", without: "multipath disks show as their single paths" },
   {
     program: "iscsistart",
@@ -123,4 +129,13 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
 /** Those that this machine does not have. */
 export function missingPrograms(find: FindProgram): readonly OptionalProgram[] {
   return OPTIONAL_PROGRAMS.filter(({ program }) => find(program) === null);
+}
+
+/** One line for the log of a starting agent. */
+export function reportMissingPrograms({ findProgram, log }: Pick<System, "findProgram" | "log">): void {
+  const missing = missingPrograms(findProgram).map(({ program }) => program);
+  if (missing.length > 0)
+    log.info(
+      `These programs are not installed, and what needs them is off (ironic-python-agent check tells what): ${missing.join(", ")}`,
+    );
 }

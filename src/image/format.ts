@@ -16,6 +16,9 @@ export type ImageFormat = {
   readonly virtualSize: number;
 };
 
+/** Positioned reads of an image, wherever it is. */
+export type ImageFile = Pick<FileSource, "size" | "read">;
+
 export type FormatPolicy = {
   /** Option permitted_image_formats. */
   readonly permitted: readonly string[];
@@ -36,7 +39,7 @@ const INSPECTORS: readonly FormatInspector[] = [qcow2, partitioned, optical, vhd
  * The format of a cached image, after all checks.
  * @throws InvalidImage
  */
-export async function inspectImage(file: FileSource, policy: FormatPolicy): Promise<ImageFormat> {
+export async function inspectImage(file: ImageFile, policy: FormatPolicy): Promise<ImageFormat> {
   const { expected } = policy;
   if (expected === "raw" || expected === "gpt") return { name: expected, virtualSize: file.size };
   const matches = await matchingFormats(imageReader(file));
@@ -75,7 +78,8 @@ function onlySafe(matches: readonly Match[]): Match | undefined {
   return match;
 }
 
-function imageReader(file: FileSource): ImageReader {
+/** As inspectors want it. */
+export function imageReader(file: ImageFile): ImageReader {
   return {
     size: file.size,
     async read(offset, length) {

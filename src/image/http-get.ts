@@ -17,8 +17,13 @@ export type GetSettings = {
   readonly timeout: number;
 };
 
-/** Ask for the rest of a body, if it is still the same. */
-export type Continuation = { readonly offset: number; readonly validator: string };
+/** Ask for a part of a body, if it is still the same; without a validator the server cannot tell. */
+export type Continuation = {
+  readonly offset: number;
+  /** Bytes wanted; null = all that follow. */
+  readonly length: number | null;
+  readonly validator: string | null;
+};
 
 /** A download failed; decided here, once, whether it may be tried again. */
 export class HttpFault extends Error {
@@ -107,9 +112,7 @@ async function oneGet(
         // The length and the checksum are those of the file, so it must not be packed on the way.
         "Accept-Encoding": "identity",
         ...(authorization === null ? {} : { Authorization: authorization }),
-        ...(continuation === undefined
-          ? {}
-          : { Range: `bytes=${continuation.offset}-`, "If-Range": continuation.validator }),
+        ...(continuation === undefined ? {} : rangeHeaders(continuation)),
       },
       tls: settings.tls,
       proxy: proxyFor(bare.href, settings.proxy),
@@ -122,6 +125,11 @@ async function oneGet(
     const text = error.message.replaceAll(bare.href, shownUrl(bare.href));
     throw new HttpFault(text, { cause: error });
   }
+}
+
+function rangeHeaders({ offset, length, validator }: Continuation): Record<string, string> {
+  const end = length === null ? "" : offset + length - 1;
+  return { Range: `bytes=${offset}-${end}`, ...(validator === null ? {} : { "If-Range": validator }) };
 }
 
 async function redirectTarget(response: HttpResponse, from: URL): Promise<URL> {

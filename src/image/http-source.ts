@@ -35,7 +35,16 @@ export type ImageBody = {
   readonly length: number | null;
   /** To be iterated once. Chunks of any size; resumes by itself. */
   readonly chunks: AsyncIterable<Uint8Array>;
+  /** Reads parts out of turn, before or while the chunks come; null if the server cannot. */
+  readonly readRange: ReadRange | null;
 };
+
+/**
+ * The `length` bytes at `offset`, which must be within the body. They are of the same file as far as the server can tell; only the
+ * checksum of the whole is proof.
+ * @throws HttpFault; `startOver` or `permanent` if this server does not give parts
+ */
+export type ReadRange = (offset: number, length: number) => Promise<Uint8Array>;
 
 /**
  * Hands deliveries to `consume` until it accepts one. An HttpFault out of the chunks, or an ImageChecksumError, makes it
@@ -180,7 +189,8 @@ class Download {
     };
     const chunks = this.#chunks(state, opened, count);
     try {
-      const value = await consume({ source: shownUrl(state.url), length, chunks });
+      const readRange = this.#rangeReader(state.url, opened);
+      const value = await consume({ source: shownUrl(state.url), length, chunks, readRange });
       const seconds = clock.monotonic() - started;
       log.info(
         `image ${this.#plan.imageId}: received ${received} bytes (Content-Length ${length ?? "not given"}) in ` +
@@ -223,7 +233,8 @@ class Download {
         this.#signal.throwIfAborted();
         const usable = error instanceof HttpFault && (length === null || received <= length);
         if (!usable || first.validator === null || received === 0) throw error;
-        opened = await this.#resume(state, error, { offset: received, validator: first.validator }, length);
+        const rest = { offset: received, length: null, validator: first.validator };
+        opened = await this.#resume(state, error, rest, length);
       }
     }
   }
@@ -243,7 +254,7 @@ class Download {
       if (!(await this.#wait(fault.retryAfter))) throw fault;
       try {
         const opened = await this.#open(state.url, continuation);
-        requireRange(opened.response, continuation.offset, length);
+        requireRange(opened.response, continuation, length);
         return opened;
       } catch (error) {
         this.#signal.throwIfAborted();
@@ -252,6 +263,51 @@ class Download {
         if (error.permanent || error.startOver || alternatives) throw error;
         fault = error;
       }
+    }
+  }
+
+  #rangeReader(url: string, { response, length, validator }: Opened): ReadRange | null {
+    if (length === null || response.headers.get("accept-ranges")?.toLowerCase() === "none") return null;
+    return async (offset, wanted) => {
+      for (;;) {
+        try {
+          return await this.#readPart(url, { offset, length: wanted, validator }, length);
+        } catch (error) {
+          this.#signal.throwIfAborted();
+          if (!(error instanceof HttpFault) || error.permanent || error.startOver) throw error;
+          this.#system.log.warning(`image ${this.#plan.imageId}: ${error.message}`);
+          if (!(await this.#wait(error.retryAfter))) throw error;
+        }
+      }
+    };
+  }
+
+  async #readPart(
+    url: string,
+    part: Continuation & { readonly length: number },
+    total: number,
+  ): Promise<Uint8Array> {
+    const { response, abort } = await this.#open(url, part);
+    try {
+      requireRange(response, part, total);
+      const bytes = Buffer.alloc(part.length);
+      let received = 0;
+      for await (const chunk of watchedBody(
+        response,
+        this.#plan.settings.timeout,
+        this.#system.clock,
+        abort,
+      )) {
+        if (received + chunk.length > part.length)
+          throw new HttpFault(`more than the ${part.length} bytes asked for came`, { startOver: true });
+        bytes.set(chunk, received);
+        received += chunk.length;
+      }
+      if (received < part.length)
+        throw new HttpFault(`Connection closed early: ${received} of ${part.length} bytes came`);
+      return bytes;
+    } finally {
+      abort.abort();
     }
   }
 
@@ -315,15 +371,14 @@ function strongValidator({ headers }: HttpResponse): string | null {
 }
 
 /** A server that answers 206 with another part than asked for would put bytes in the wrong place. */
-function requireRange(response: HttpResponse, offset: number, length: number | null): void {
+function requireRange(response: HttpResponse, { offset, length }: Continuation, total: number | null): void {
   const range = response.headers.get("content-range") ?? "";
-  const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(range) ?? [];
-  const fits = Number(start) === offset && (length === null || total === "*" || Number(total) === length);
-  if (!fits)
-    throw new HttpFault(
-      `the server sent '${range}' when asked for bytes ${offset}- of ${length ?? "an unknown number"}`,
-      {
-        startOver: true,
-      },
-    );
+  const [, start, end, size] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
+  const fits =
+    Number(start) === offset &&
+    (length === null || Number(end) === offset + length - 1) &&
+    (total === null || size === "*" || Number(size) === total);
+  if (fits) return;
+  const wanted = `${offset}-${length === null ? "" : offset + length - 1} of ${total ?? "an unknown number"}`;
+  throw new HttpFault(`the server sent '${range}' when asked for bytes ${wanted}`, { startOver: true });
 }

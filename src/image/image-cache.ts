@@ -30,7 +30,7 @@ export type CacheOptions = {
  */
 export async function cacheImage(
   system: System,
-  body: ImageBody,
+  body: Omit<ImageBody, "readRange">,
   path: string,
   options: CacheOptions,
 ): Promise<void> {

@@ -1,17 +1,22 @@
-// Brings an image onto a device: straight through where its bytes are the disk's bytes, by way of a checked copy in memory
-// where they are not. Knows nothing of Ironic; what has to happen on the disk right before the first byte is the
-// caller's.
+// Brings an image onto a device: straight through where its bytes are the disk's bytes or its tables can be read ahead, by way of
+// a checked copy in memory where not. Knows nothing of Ironic; what has to happen on the disk right before the first byte
+// is the caller's.
 
 import { ImageChecksumError } from "../errors.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { FileSource } from "../system/files.ts";
 import type { System } from "../system/system.ts";
 import type { Checksum } from "./checksum.ts";
-import { type FormatPolicy, type ImageFormat, inspectImage } from "./format.ts";
+import { type FormatPolicy, type ImageFormat, imageReader, inspectImage } from "./format.ts";
+import { qcow2 } from "./formats/qcow2.ts";
 import { type HashEngine, ImageHasher } from "./hasher.ts";
+import { HttpFault } from "./http-get.ts";
 import { type DownloadPlan, download, type ImageBody } from "./http-source.ts";
 import { cacheImage } from "./image-cache.ts";
+import { ProbedImage, ProbeLimitError } from "./probed-image.ts";
 import { ProgressMeter } from "./progress-meter.ts";
+import { type ClusterMap, readClusterMap } from "./qcow2/cluster-map.ts";
+import { writeQcow2 } from "./qcow2/write-qcow2.ts";
 import { convertToDevice } from "./qemu-img.ts";
 import { streamToDevice, wipeEnds } from "./stream-to-device.ts";
 
@@ -49,6 +54,24 @@ export async function streamImage(system: System, options: TransferOptions): Pro
 }
 
 /**
+ * Writes a qcow2 to the target while it is downloaded, if the server gives parts of it ahead and its tables are no larger than
+ * what may be kept of them; anything else as cacheAndWriteImage does. Either way what it is was checked before the first byte is written.
+ * @throws as cacheAndWriteImage
+ */
+export async function placeOrCacheImage(system: System, options: TransferOptions): Promise<void> {
+  const { plan, signal } = options;
+  await using directory = await system.files.temporaryDirectory("ironic-agent-image-");
+  const path = `${directory.path}/image`;
+  const placed = await download(system, plan, signal, async (body) => {
+    const readAhead = await readTables(system, body, options);
+    if (readAhead === null) await cache(system, body, path, options);
+    else await place(system, body, readAhead, options);
+    return readAhead !== null;
+  });
+  if (!placed) await writeCachedImage(system, path, options);
+}
+
+/**
  * Downloads an image into memory, checks what it is, and writes its content to the target; the copy is deleted in any
  * case.
  * @throws as streamImage, InvalidImage, ImageWriteError
@@ -59,6 +82,61 @@ export async function cacheAndWriteImage(system: System, options: TransferOption
   // The image's id never names a file: it comes from outside.
   const path = `${directory.path}/image`;
   await download(system, plan, signal, (body) => cache(system, body, path, options));
+  await writeCachedImage(system, path, options);
+}
+
+type ReadAhead = { readonly image: ProbedImage; readonly map: ClusterMap };
+
+/** Null if the image is none that can be placed as it comes. @throws InvalidImage, HttpFault, the target's error for its size */
+async function readTables(
+  system: System,
+  { source, length, readRange }: ImageBody,
+  options: TransferOptions,
+): Promise<ReadAhead | null> {
+  const { format: policy, plan, signal } = options;
+  if (length === null || readRange === null || policy.expected === "raw" || policy.expected === "gpt")
+    return null;
+  const image = new ProbedImage(length, readRange);
+  try {
+    const format = await inspectImage(image, policy);
+    requireFit(options, format.virtualSize);
+    if (format.name !== "qcow2") return null;
+    // Without enforcement the inspection lets pass what this reader cannot read.
+    if ((await qcow2.inspect(imageReader(image)))?.problem !== null) return null;
+    return { image, map: await readClusterMap(image, signal) };
+  } catch (error) {
+    const cannot =
+      error instanceof ProbeLimitError ||
+      (error instanceof HttpFault && (error.permanent || error.startOver));
+    if (!cannot) throw error;
+    system.log.info(
+      `image ${plan.imageId} is copied into memory first, because it cannot be read ahead of time ` +
+        `from ${source}: ${error.message}`,
+    );
+    return null;
+  }
+}
+
+async function place(system: System, body: ImageBody, { image, map }: ReadAhead, options: TransferOptions) {
+  const { plan, report, signal } = options;
+  system.log.info(
+    `streaming image ${plan.imageId} (qcow2, ${map.header.virtualSize} bytes in ${map.count} pieces) from ${body.source}`,
+  );
+  const device = await options.target.prepare();
+  await using target = await system.blockDevices.open(device, "write-exclusive");
+  await writeQcow2(target, image.compared(body.chunks), map, {
+    hasher: newHasher(system, options),
+    verify: (digest) => requireDigest(options, device, digest),
+    meter: new ProgressMeter(system.clock, report, "write", body.length),
+    zeroMeter: (total) => new ProgressMeter(system.clock, report, "zero", total),
+    log: system.log,
+    signal,
+  });
+}
+
+/** Checks what a copy in memory is, and writes its content. */
+async function writeCachedImage(system: System, path: string, options: TransferOptions): Promise<void> {
+  const { plan } = options;
   const format = await inspectFile(system, path, options.format);
   requireFit(options, format.virtualSize);
   system.log.info(`writing image ${plan.imageId} (${format.name}, ${format.virtualSize} bytes)`);

@@ -7,6 +7,7 @@ import { type BlockDevice, BlockDeviceIoError } from "../system/block-device.ts"
 import type { Logger } from "../system/log.ts";
 import type { ImageHasher } from "./hasher.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
+import { ZeroFill } from "./zero-fill.ts";
 
 /** Bytes of a write; also how much is held back, which covers boot code, partition table and GRUB's core image. */
 const BUFFER_BYTES = 1024 * 1024;
@@ -38,11 +39,23 @@ export async function streamToDevice(
 ): Promise<number> {
   const { length } = options;
   if (length !== null && length > device.size) throw imageTooLarge(device, `has ${length} bytes`);
+  return unbootableOnFailure(device, options.log, () => new DeviceStream(device, options).run(chunks));
+}
+
+/**
+ * Runs `write`, and wipes both ends of the device if it fails.
+ * @throws what `write` throws, ImageWriteError for the device's faults
+ */
+export async function unbootableOnFailure<T>(
+  device: BlockDevice,
+  log: Logger,
+  write: () => Promise<T>,
+): Promise<T> {
   try {
-    return await new DeviceStream(device, options).run(chunks);
+    return await write();
   } catch (error) {
     await wipeEnds(device).catch((fault: unknown) => {
-      options.log.error(`cannot wipe the start and the end of ${device.path} after a failed write`, fault);
+      log.error(`cannot wipe the start and the end of ${device.path} after a failed write`, fault);
     });
     if (error instanceof BlockDeviceIoError) throw deviceFault(device, error);
     throw error;
@@ -71,6 +84,7 @@ class DeviceStream {
   readonly #options: StreamOptions;
   readonly #head = Buffer.alloc(BUFFER_BYTES);
   readonly #ring = Array.from({ length: BUFFERS }, () => Buffer.alloc(BUFFER_BYTES));
+  readonly #zeros: ZeroFill;
   /** The buffer being filled: first the head, then the ring's in turn. */
   #current: Buffer = this.#head;
   #filled = 0;
@@ -83,6 +97,7 @@ class DeviceStream {
   constructor(device: BlockDevice, options: StreamOptions) {
     this.#device = device;
     this.#options = options;
+    this.#zeros = new ZeroFill(device, options.log);
   }
 
   async run(chunks: AsyncIterable<Uint8Array>): Promise<number> {
@@ -132,7 +147,10 @@ class DeviceStream {
       throw imageTooLarge(this.#device, `has more than ${this.#device.size} bytes`);
     if (this.#current !== this.#head) {
       await this.#writing;
-      this.#writing = this.#device.write(this.#padded(this.#current, bytes.length), this.#offset);
+      const padded = this.#padded(this.#current, bytes.length);
+      this.#writing = this.#zeros.isZero(padded)
+        ? this.#zeros.fill(this.#offset, padded.length, this.#options.signal)
+        : this.#device.write(padded, this.#offset);
       // Its error is met where it is awaited; until then it must not count as unhandled.
       this.#writing.catch(() => undefined);
     }

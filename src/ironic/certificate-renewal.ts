@@ -19,7 +19,7 @@ export type RenewalOptions = {
 };
 
 /** Seconds between two looks at the clock, which may be set at any time. */
-const LOOK_EVERY = 3600;
+const LOOK_EVERY = 600;
 /** Half of a certificate's life: the other half is for conductors whose clock is wrong, and for renewals that fail. */
 const RENEW_AFTER = VALIDITY / 2;
 

@@ -21,20 +21,13 @@ export type LookupPatience = {
   readonly timeout: number;
   /** Seconds; least upper limit of the random wait. */
   readonly interval: number;
-  /** Seconds that one attempt may wait for its answer. */
+  /**
+   * Seconds that one attempt may wait for its answer. Ironic makes the agent's token while it answers the first lookup, and
+   * never shows it again: an agent that gives up before the answer is there can never be commanded. An API under the load
+   * of a whole rack was seen to take minutes.
+   */
   readonly answer: number;
 };
-
-/**
- * Seconds. Ironic makes the agent's token while it answers the first lookup, and never shows it again: whoever gives up
- * before the answer is there can never be commanded. An API under the load of a whole rack was seen to take 94 s.
- */
-const TOKEN_PATIENCE = 120;
-
-/** How long a lookup that brings the token may wait for its answer. Seconds, as all of these. */
-export function patienceForToken(requestTimeout: number, lookupTimeout: number): number {
-  return Math.max(requestTimeout, Math.min(TOKEN_PATIENCE, lookupTimeout));
-}
 
 /** Seconds; the upper limit of the random wait stops growing here. */
 const LONGEST_WAIT = 60;

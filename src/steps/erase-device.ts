@@ -3,7 +3,8 @@
 
 import { ataSecureErase } from "../disk/ata-security.ts";
 import { reasonToSpare, type SpareReason } from "../disk/erasable.ts";
-import { formatNvme, nvmeErasure, siblingNamespaces } from "../disk/nvme-format.ts";
+import { formatErasure, formatNvme, identifyController, siblingNamespaces } from "../disk/nvme-format.ts";
+import { sanitizeAction, sanitizeNvme } from "../disk/nvme-sanitize.ts";
 import { compareSamples, type ReadBack, type Sample, takeSamples } from "../disk/read-back.ts";
 import { settleUdev } from "../disk/rescan.ts";
 import { shred } from "../disk/shred.ts";
@@ -120,23 +121,33 @@ function mayOverwriteInstead(node: JsonObject): boolean {
   return (newer ?? eraseSetting(node, "agent_continue_if_ata_erase_failed")) === true;
 }
 
-/** Formats a namespace; null if the node does not want it. @throws BlockDeviceEraseError */
+/** Has a namespace erased by its controller; null if the node does not want it. @throws BlockDeviceEraseError */
 export async function eraseNvme(context: EraseDeviceContext, device: string): Promise<Erasure | null> {
-  const { node, system, signal } = context;
+  const { node, system, config, signal } = context;
   if (eraseSetting(node, "agent_enable_nvme_secure_erase") === false) return null;
-  const erasure = await nvmeErasure(system, device, signal);
-  if (erasure.allNamespaces) {
-    for (const sibling of await siblingNamespaces(system, device)) {
-      const reason = await context.mustKeep(sibling);
-      if (reason !== null)
-        throw new BlockDeviceEraseError(
-          `The controller of ${device} would erase all its namespaces with it, and ${sibling} must keep its data: ` +
-            `it is ${reason}`,
-        );
-    }
+  const controller = await identifyController(system, device, signal);
+  const action = config.get("nvme_sanitize") ? sanitizeAction(controller) : null;
+  if (action !== null) {
+    await requireSiblingsMayGo(context, device);
+    const output = await sanitizeNvme(system, device, action, context);
+    return { method: `nvme-sanitize-${action}`, output, blankExpected: false };
   }
+  const erasure = formatErasure(controller, device);
+  if (erasure.allNamespaces) await requireSiblingsMayGo(context, device);
   const output = await formatNvme(system, device, erasure, context);
   return { method: `nvme-format-${erasure.mode}`, output, blankExpected: false };
+}
+
+/** @throws BlockDeviceEraseError */
+async function requireSiblingsMayGo({ system, mustKeep }: EraseDeviceContext, device: string): Promise<void> {
+  for (const sibling of await siblingNamespaces(system, device)) {
+    const reason = await mustKeep(sibling);
+    if (reason !== null)
+      throw new BlockDeviceEraseError(
+        `The controller of ${device} would erase all its namespaces with it, and ${sibling} must keep its data: ` +
+          `it is ${reason}`,
+      );
+  }
 }
 
 async function overwrite(
@@ -196,7 +207,8 @@ async function verify(
     );
   if (found.unreadable > 0)
     system.log.warning(`${found.unreadable} of ${found.places} places of ${device} cannot be read back`);
-  return { checked: true, ...found };
+  // Nothing that was read says that anything is gone.
+  return { checked: found.unreadable < found.places, ...found };
 }
 
 /** A text: why the check was not possible. */

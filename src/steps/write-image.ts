@@ -15,6 +15,7 @@ import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.t
 import {
   cacheAndWriteImage,
   type ImageTarget,
+  placeOrCacheImage,
   streamImage,
   type TransferOptions,
 } from "../image/image-transfer.ts";
@@ -190,5 +191,6 @@ async function transfer(
     signal,
   };
   const streams = image.streamRawImages && (image.diskFormat === "raw" || image.diskFormat === "gpt");
-  await (streams ? streamImage : cacheAndWriteImage)(system, options);
+  if (streams) await streamImage(system, options);
+  else await (config.get("stream_qcow2_images") ? placeOrCacheImage : cacheAndWriteImage)(system, options);
 }

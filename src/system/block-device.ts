@@ -4,6 +4,7 @@
 import { constants } from "node:fs";
 import fs from "node:fs/promises";
 import { errnoName, readFully, splitDeviceNumber, writeFully } from "./files.ts";
+import { zeroRange } from "./zero-range.ts";
 
 export interface BlockDevices {
   /** @throws BlockDeviceIoError (EBUSY when something holds it, ENOENT, …) */
@@ -20,6 +21,11 @@ export interface BlockDevice extends AsyncDisposable {
   read(buffer: Uint8Array, offset: number): Promise<number>;
   /** Writes all of `bytes`. Offset and length are any; the kernel does read-modify-write for partial sectors. */
   write(bytes: Uint8Array, offset: number): Promise<void>;
+  /**
+   * Has the device zero a range (whole sectors) without sending zeros; absent where nothing of the kind exists.
+   * @returns false if it does not do so: then the range may hold anything
+   */
+  zero?(offset: number, length: number): Promise<boolean>;
   /** fdatasync: returns after the device has the data, and reports write errors that came late. */
   flush(): Promise<void>;
 }
@@ -35,6 +41,9 @@ export class BlockDeviceIoError extends Error {
     this.path = path;
   }
 }
+
+/** Of one call to zero a range: a slow disk that does it by itself still needs well below a second. */
+const ZERO_BYTES = 32 * 1024 * 1024;
 
 /** The block devices of the machine the agent runs on. */
 export const realBlockDevices: BlockDevices = {
@@ -67,6 +76,15 @@ class OpenBlockDevice implements BlockDevice {
 
   write(bytes: Uint8Array, offset: number): Promise<void> {
     return named("writing", this.path, () => writeFully(this.handle, bytes, offset));
+  }
+
+  async zero(offset: number, length: number): Promise<boolean> {
+    for (let at = offset; at < offset + length; at += ZERO_BYTES) {
+      if (!zeroRange(this.handle.fd, at, Math.min(ZERO_BYTES, offset + length - at))) return false;
+      // The call blocks; whatever else is going on gets its turn in between.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return true;
   }
 
   flush(): Promise<void> {

@@ -15,6 +15,7 @@ const SYMBOLS = {
   sendto: { args: [i32, ptr, u64, i32, ptr, u32], returns: i64 },
   ioctl: { args: [i32, u64, ptr], returns: i32 },
   close: { args: [i32], returns: i32 },
+  fallocate: { args: [i32, i32, i64, i64], returns: i32 },
   if_nametoindex: { args: [ptr], returns: u32 },
   strerror: { args: [i32], returns: FFIType.cstring },
   __errno_location: { args: [], returns: ptr },

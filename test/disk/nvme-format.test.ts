@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
+  formatErasure,
   formatNvme,
+  identifyController,
   isNvmeNamespace,
-  nvmeErasure,
   parseIdentifyController,
   siblingNamespaces,
 } from "../../src/disk/nvme-format.ts";
@@ -20,7 +21,8 @@ function controller(oacs: number, fna: number): RecordedProgram {
 }
 
 async function erasureWith(nvme: RecordedProgram) {
-  return nvmeErasure(recordedSystem({ programs: { nvme } }), "/dev/nvme0n1", signal);
+  const system = recordedSystem({ programs: { nvme } });
+  return formatErasure(await identifyController(system, "/dev/nvme0n1", signal), "/dev/nvme0n1");
 }
 
 // hardware 13.62
@@ -40,7 +42,7 @@ describe("what the controller can do", () => {
     expect(await thrower(erasureWith(refused))).toThrow(/Inappropriate ioctl/);
     for (const nvme of [{ stdout: "" }, { stdout: "{}" }, { stdout: "[1]" }, { stdout: '{"oacs": "2"}' }])
       expect(await rejection(erasureWith(nvme))).toBeInstanceOf(BlockDeviceEraseError);
-    const missing = nvmeErasure(recordedSystem({}), "/dev/nvme0n1", signal);
+    const missing = identifyController(recordedSystem({}), "/dev/nvme0n1", signal);
     expect(await rejection(missing)).toBeInstanceOf(BlockDeviceEraseError);
   });
 
@@ -48,7 +50,8 @@ describe("what the controller can do", () => {
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
         try {
-          expect(["user-data", "crypto"]).toContain(parseIdentifyController(text, "/dev/nvme0n1").mode);
+          const { mode } = formatErasure(parseIdentifyController(text, "/dev/nvme0n1"), "/dev/nvme0n1");
+          expect(["user-data", "crypto"]).toContain(mode);
         } catch (error) {
           expect(error).toBeInstanceOf(BlockDeviceEraseError);
         }

@@ -85,6 +85,16 @@ describe("what was on the disk", () => {
     expect(found.blank + found.unchanged + found.unreadable).toBe(found.places);
   });
 
+  test("is not asked for ever of a disk that cannot be read", async () => {
+    let reads = 0;
+    const isBad = () => {
+      reads += 1;
+      return true;
+    };
+    const samples = await takeSamples(machine(noise(1024 * PLACE), isBad), "/dev/sda");
+    expect([samples.length, reads]).toEqual([4, 5]);
+  });
+
   test("fits disks smaller than one place, too", async () => {
     const samples = await takeSamples(machine(noise(512)), "/dev/sda");
     expect(samples.map(({ before }) => before?.length)).toEqual([512]);

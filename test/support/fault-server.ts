@@ -95,16 +95,17 @@ export type FileOptions = {
 export function file(content: Uint8Array, options: FileOptions = {}): Answer {
   const { etag = '"v1"', ranges = true, cutAfter, stallAfter } = options;
   return (request, socket) => {
-    const range = /^bytes=(\d+)-$/.exec(request.headers.range ?? "");
+    const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? "");
     const same = request.headers["if-range"] === undefined || request.headers["if-range"] === etag;
     const start = ranges && range !== null && same ? Number(range[1]) : 0;
-    const body = content.subarray(start);
     const isPart = ranges && range !== null && same;
+    const end = isPart && range[2] ? Math.min(Number(range[2]) + 1, content.length) : content.length;
+    const body = content.subarray(start, end);
     const headers = {
       "Content-Length": body.length,
       ...(ranges ? { "Accept-Ranges": "bytes" } : {}),
       ...(etag === null ? {} : { ETag: etag }),
-      ...(isPart ? { "Content-Range": `bytes ${start}-${content.length - 1}/${content.length}` } : {}),
+      ...(isPart ? { "Content-Range": `bytes ${start}-${end - 1}/${content.length}` } : {}),
       ...options.headers,
     };
     socket.write(head(isPart ? 206 : 200, headers));

@@ -7,21 +7,18 @@ export const CONTAINERS = {
     type: "bool",
     default: false,
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "Let a step name any container image.",
   },
   "container.allowed_containers": {
     type: "list",
     default: [],
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "Container images that a step may name.",
   },
   "container.container_steps_file": {
     type: "string",
     default: "/etc/ironic-python-agent.d/mysteps.yaml",
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "YAML file with steps that run in containers.",
   },
   "container.runner": {
@@ -29,21 +26,18 @@ export const CONTAINERS = {
     default: "podman",
     choices: ["podman", "docker"],
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "Program that runs containers.",
   },
   "container.pull_options": {
     type: "list",
     default: [],
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "Options of the runner when it fetches an image.",
   },
   "container.run_options": {
     type: "list",
     default: ["--rm", "--network=host"],
     since: "11.0.0",
-    notYet: "steps in containers are not there yet",
     help: "Options of the runner when it runs an image.",
   },
 } as const satisfies OptionTable;

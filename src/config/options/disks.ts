@@ -69,6 +69,13 @@ export const DISKS = {
     ignored: "the agent waits until udev has made the partitions",
     help: "Looks for a partition that was just made, one second apart.",
   },
+  nvme_sanitize: {
+    type: "bool",
+    default: false,
+    kernel: "ipa-nvme-sanitize",
+    since: "own",
+    help: "Erase NVMe disks by the Sanitize command, which takes all namespaces, where the controller has it.",
+  },
   raid_wait_for_sync: {
     type: "bool",
     default: false,

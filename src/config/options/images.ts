@@ -55,6 +55,13 @@ export const IMAGES = {
     since: "9.8.0",
     help: "How to log in to the image server; http_basic makes user and password mandatory.",
   },
+  stream_qcow2_images: {
+    type: "bool",
+    default: true,
+    kernel: "ipa-stream-qcow2-images",
+    since: "own",
+    help: "Write qcow2 images while they are downloaded, from servers that give parts of a file; else by way of a copy in memory.",
+  },
   image_hash_engine: {
     type: "string",
     default: "auto",

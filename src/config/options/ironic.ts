@@ -64,7 +64,7 @@ export const IRONIC = {
     min: 1,
     kernel: "ipa-http-request-timeout",
     since: "9.6.0",
-    help: "Seconds that one request to Ironic may take; the lookup that brings the token is given up to 120.",
+    help: "Seconds that one request to Ironic may take; the lookup that brings the token has all of lookup_timeout.",
   },
   insecure: {
     type: "bool",

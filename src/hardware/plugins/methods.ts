@@ -75,7 +75,7 @@ export const PLUGIN_METHODS = {
   },
   fullSync: { result: () => schemas.nothing, named: none, onFailure: "fail", work: true },
   waitForDisks: { result: () => schemas.nothing, named: none, onFailure: "ask the next", work: true },
-} as const satisfies Partial<Record<ManagerMethod, PluginMethod>>;
+} as const satisfies Record<ManagerMethod, PluginMethod>;
 
 export type PluginMethodName = keyof typeof PLUGIN_METHODS;
 

@@ -23,7 +23,7 @@ import { withTimeLimit } from "./time-limit.ts";
 const GRACE = 2;
 const STEP_GRACE = 10;
 /** The same when the agent ends: its steps were told some seconds ago. */
-const STOP_GRACE = 0.7;
+const STOP_GRACE = 0.2;
 /** Seconds in which a process that is not stuck answers. */
 const PING_PATIENCE = 2;
 /** A conductor waits 60 s for the list of all steps. */

@@ -4,8 +4,9 @@
 import { reportWhile } from "../../disk/elapsed-progress.ts";
 import { CleaningError, CommandExecutionError } from "../../errors.ts";
 import { ProgramFailedError } from "../../system/programs.ts";
+import { isArgumentWord } from "../argument-word.ts";
 import { fioOnNetwork, type NetworkRole } from "./fio.ts";
-import { BurnInSettings, type Duration, isWord } from "./settings.ts";
+import { BurnInSettings, type Duration } from "./settings.ts";
 import { type BurnInContext, runTool } from "./tool.ts";
 
 const SIX_HOURS = 21_600;
@@ -48,7 +49,7 @@ function readPairing(settings: BurnInSettings): { first: NetworkRole["name"]; pa
     throw new CleaningError(
       `driver_info/${PREFIX}config: "role" must be "writer" or "reader", not ${JSON.stringify(role)}`,
     );
-  if (typeof partner !== "string" || !isWord(partner))
+  if (typeof partner !== "string" || !isArgumentWord(partner))
     throw new CleaningError(
       `driver_info/${PREFIX}config: "partner" must be the other node's host name or address, not ${JSON.stringify(partner)}`,
     );

@@ -3,6 +3,7 @@
 
 import { CleaningError } from "../../errors.ts";
 import { isJsonObject, type Json, type JsonObject, member } from "../../json.ts";
+import { isArgumentWord } from "../argument-word.ts";
 
 /** A time as the tools of burn-in take it: seconds, or a number with the unit s, m, h or d. */
 export type Duration = { readonly text: string; readonly seconds: number };
@@ -53,7 +54,8 @@ export class BurnInSettings {
   /** Text that is a word of its own on a command line, never an option. */
   word(name: string): string | null {
     const text = this.#text(name);
-    if (text !== null && !isWord(text)) throw this.#unusable(name, "must not begin with - or be empty");
+    if (text !== null && !isArgumentWord(text))
+      throw this.#unusable(name, "must not begin with - or be empty");
     return text;
   }
 
@@ -81,11 +83,6 @@ export class BurnInSettings {
       `driver_info/${this.#prefix}${name} ${must}, not ${JSON.stringify(this.#value(name))}`,
     );
   }
-}
-
-/** True for text that a program cannot take for an option, nor for two words. */
-export function isWord(text: string): boolean {
-  return /^[^-\s\p{Cc}][^\s\p{Cc}]*$/u.test(text);
 }
 
 /** Ironic's command line hands JSON over as text now and then. */

@@ -1,8 +1,22 @@
 import { describe, expect, test } from "bun:test";
+import type { Static } from "@sinclair/typebox";
 import fc from "fast-check";
 import { HardwareManagerConfigurationError } from "../../../src/errors.ts";
+import type { LldpData } from "../../../src/hardware/lldp.ts";
+import type {
+  BlockDevice,
+  BootInfo,
+  Cpu,
+  Inventory,
+  Memory,
+  NetworkInterface,
+  SystemLogs,
+  SystemVendor,
+  UsbDevice,
+} from "../../../src/hardware/manager.ts";
 import { checkStep } from "../../../src/hardware/plugins/check-step.ts";
 import { byWireName, PLUGIN_METHODS, type PluginMethod } from "../../../src/hardware/plugins/methods.ts";
+import type * as schemas from "../../../src/hardware/plugins/schemas.ts";
 import { checked, pluginStep, programDescription } from "../../../src/hardware/plugins/schemas.ts";
 import { apiError } from "../../../src/hardware/plugins/wire-error.ts";
 import { wireName } from "../../../src/hardware/wire-name.ts";
@@ -111,4 +125,22 @@ test("no type of an error that means something else to conductors gets through",
   for (const type of ["TypeError", "", "not a name", "x", null, 5] as const)
     expect(apiError(type, "d")).toMatchObject({ type: "CommandExecutionError", details: "d" });
   expect(apiError("AcmeError", "d", { code: 200 })).toMatchObject({ type: "AcmeError", code: 500 });
+});
+
+test("what a schema lets through is what the type says", () => {
+  // The compiler does the work: an answer that passes may be used as its record without looking again.
+  const records = {
+    networkInterface: (value: Static<typeof schemas.networkInterface>): NetworkInterface => value,
+    cpu: (value: Static<typeof schemas.cpu>): Cpu => value,
+    memory: (value: Static<typeof schemas.memory>): Memory => value,
+    systemVendor: (value: Static<typeof schemas.systemVendor>): SystemVendor => value,
+    bootInfo: (value: Static<typeof schemas.bootInfo>): BootInfo => value,
+    blockDevice: (value: Static<typeof schemas.blockDevice>): BlockDevice => value,
+    usbDevice: (value: Static<typeof schemas.usbDevice>): UsbDevice => value,
+    inventory: (value: Static<typeof schemas.inventory>): Inventory => value,
+    systemLogs: (value: Static<typeof schemas.systemLogs>): SystemLogs => value,
+    lldpData: (value: Static<typeof schemas.lldpData>): LldpData => value,
+  };
+  const value = {} as never;
+  for (const convert of Object.values(records)) expect(convert(value)).toBe(value);
 });

@@ -14,6 +14,8 @@ export const wrongChecksum: Scenario = {
   name: "wrong-checksum",
   about: "the image is not what its checksum says; the right checksum deploys",
   async run(stage) {
+    // The next heartbeat after the failure is at most 36 s away, not three minutes.
+    await using _ = await stage.configured({ api: { ramdisk_heartbeat_timeout: 60 } });
     const node = await stage.enrol();
     await node.provide();
     const { sha256 } = stage.site.image.raw;
