@@ -1,7 +1,7 @@
 // A plug-in for the rig that changes its version in the middle of a cleaning, as one does that came with a newer ramdisk: what
 // its first step writes to the disk is its version after the reboot that the step asks for.
 
-import { openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { defineStep, HardwareManager, Support } from "ironic-agent";
 
 const DISK = "/dev/vda";
@@ -10,7 +10,10 @@ const FLASHED = "2.0";
 
 function versionOnDisk() {
   const buffer = Buffer.alloc(FLASHED.length);
-  readSync(openSync(DISK, "r"), buffer, 0, buffer.length, OFFSET);
+  // Closed again, or the disk would be in use when it is to be erased.
+  const disk = openSync(DISK, "r");
+  readSync(disk, buffer, 0, buffer.length, OFFSET);
+  closeSync(disk);
   return buffer.toString() === FLASHED ? FLASHED : "1.0";
 }
 
