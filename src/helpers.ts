@@ -10,6 +10,7 @@ import type { PluginSource } from "./hardware/plugins/plugin.ts";
 import { collectIntrospectionData } from "./inspection/introspection.ts";
 import { Deployment } from "./steps/deployment.ts";
 import type { StepKind } from "./steps/step.ts";
+import { printable } from "./system/printable.ts";
 import { redactText } from "./system/redact.ts";
 import type { System } from "./system/system.ts";
 import { table } from "./table.ts";
@@ -55,7 +56,7 @@ export async function checkInstallation(system: System, config: Config, format: 
   let outcomes: readonly PluginOutcome[] = [];
   const managers = managersFor(system, config, async (context, signal) => {
     outcomes = await loadPlugins(context, signal);
-    return outcomes.flatMap(({ plugin }) => plugin ?? []);
+    return outcomes.map(({ plugin }) => plugin);
   });
   try {
     await managers.evaluate();
@@ -81,7 +82,7 @@ export async function checkInstallation(system: System, config: Config, format: 
             ),
           ]),
     ];
-    return { text: redactText(sections.join("\n")), exitCode };
+    return { text: redactText(printable(sections.join("\n"))), exitCode };
   } finally {
     await managers.stop();
   }
@@ -159,20 +160,21 @@ type PluginReport = {
 
 function pluginReport(outcome: PluginOutcome, managers: HardwareManagers, lists: StepLists): PluginReport {
   const { path, form, plugin, error } = outcome;
-  const className = plugin?.manager.className ?? null;
-  const faults = managers.broken.filter((fault) => fault.className === className);
+  const { className, version } = plugin.manager;
+  const faults = managers.broken.filter((fault) => fault.manager === plugin.manager);
   const problem =
     error?.message ??
     (faults.length === 0 ? null : [...new Set(faults.map((fault) => fault.reason))].join("; "));
-  const ranked = managers.ranking().find((one) => one.className === className);
+  const ranked = error === null ? managers.ranking().find((one) => one.className === className) : undefined;
   return {
     path,
     form,
-    manager: className,
-    version: plugin?.manager.version ?? null,
+    // A file that did not load has no name of its own.
+    manager: error === null ? className : null,
+    version: error === null ? version : null,
     support: ranked?.support ?? (problem === null ? 0 : null),
     steps: KINDS.flatMap((kind) =>
-      (lists[`${kind}_steps`][className ?? ""] ?? []).map(({ step }) => `${kind}.${step}`),
+      (lists[`${kind}_steps`][className] ?? []).map(({ step }) => `${kind}.${step}`),
     ),
     problem,
   };

@@ -11,6 +11,7 @@ import { loadConfiguration } from "./config/load.ts";
 import { logSettings } from "./config/log-settings.ts";
 import { errorText } from "./errors.ts";
 import { realFiles } from "./system/files.ts";
+import { printable } from "./system/printable.ts";
 import { createSystem } from "./system/real.ts";
 import { redactText } from "./system/redact.ts";
 import type { System } from "./system/system.ts";
@@ -148,7 +149,7 @@ function bootMedia(note: (text: string) => void): BootMedia {
 
 /** One line for people, where there is no log. */
 function say(text: string): void {
-  process.stderr.write(`${PROGRAM}: ${redactText(text)}\n`);
+  process.stderr.write(`${PROGRAM}: ${redactText(printable(text))}\n`);
 }
 
 /** Returns when all of it is out: ending the process throws away what a slow reader has not yet taken from a pipe. */

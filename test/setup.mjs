@@ -35,6 +35,7 @@ const TEST_PACKAGES = [
   "cpio",
   "dosfstools",
   "e2fsprogs",
+  "fio",
   "gdisk",
   "genisoimage",
   "iproute2",
@@ -47,6 +48,7 @@ const TEST_PACKAGES = [
   "python3-requests",
   "qemu-system-x86",
   "qemu-utils",
+  "stress-ng",
   "udev",
 ];
 

@@ -2,6 +2,7 @@
 // Source: ironic-python-agent extensions/base.py; control-plane specification 4.3 and 4.5.
 
 import { asRestError, VersionMismatch } from "../errors.ts";
+import { printable } from "../system/printable.ts";
 import { redactText } from "../system/redact.ts";
 import type { CommandResult } from "./command-result.ts";
 import { toWireJson } from "./wire-json.ts";
@@ -29,7 +30,7 @@ export function failure(thrown: unknown): Outcome {
     // The conductor starts over from the list of steps on this status, of whatever kind the step is.
     command_status: error instanceof VersionMismatch ? "CLEAN_VERSION_MISMATCH" : "FAILED",
     // A program's command line or a server's answer in the details may hold what nobody is to read in Ironic.
-    command_error: { ...error.serialize(), details: redactText(error.details) },
+    command_error: { ...error.serialize(), details: redactText(printable(error.details)) },
     command_result: null,
   };
 }

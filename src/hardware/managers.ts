@@ -77,8 +77,9 @@ export class HardwareManagers {
 
   /**
    * Makes, evaluates and ranks the managers, then initializes them, highest support first. Call once, before
-   * anything else. A plug-in whose evaluation or initialization fails is left out, and steps are refused then (`steps`).
-   * @throws HardwareManagerNotFound if none supports this machine, PluginLoadError for a plug-in that cannot be loaded
+   * anything else. A plug-in that does not load, or whose evaluation or initialization fails, is left out, and steps are
+   * refused then (`executeStep`).
+   * @throws HardwareManagerNotFound if none supports this machine
    */
   async load(signal: AbortSignal = new AbortController().signal): Promise<void> {
     await this.evaluate(signal);
@@ -266,14 +267,13 @@ export class HardwareManagers {
     otherwise: T,
     ask: () => Promise<T>,
   ): Promise<T> {
-    const { className } = manager;
-    this.#faults.forget(className, kind);
+    this.#faults.forget(manager, kind);
     try {
       return await ask();
     } catch (error) {
       if (!this.#plugins.some((plugin) => plugin.manager === manager)) throw error;
-      this.#log.error(`${className} is left out`, error);
-      this.#faults.add({ className, kind, reason: errorText(error) });
+      this.#log.error(`${manager.className} is left out`, error);
+      this.#faults.add({ manager, kind, reason: errorText(error) });
       return otherwise;
     }
   }

@@ -77,23 +77,38 @@ export function imageName(image: string): string {
 }
 
 /**
- * The words of options given as one text, or as a list of texts each of which may hold several.
+ * Options as arguments, given as one text or as a list of texts. White space separates them, also within a text of a list, unless
+ * that would leave a word over: then the text is one argument with white space in it.
  * @throws UnusableContainerError for what is neither, and for a word in a place where the runner would take it for the image
  */
 export function optionWords(what: string, options: Json): string[] {
-  const texts = typeof options === "string" ? [options] : options;
-  if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string"))
+  const given = typeof options === "string" ? split(options) : options;
+  if (!Array.isArray(given) || !given.every((text) => typeof text === "string"))
     throw new UnusableContainerError(
       `${what} must be text or a list of texts, not ${JSON.stringify(options)}`,
     );
-  const words = texts.flatMap((text) => text.split(/\s+/)).filter((word) => word !== "");
-  const stray = words.find((word, index) => isStray(word, words[index - 1]));
-  if (stray !== undefined)
-    throw new UnusableContainerError(
-      `${what}: "${stray}" does not belong to an option, so it would be run as the image. White space separates options, ` +
-        "quotes or not: a value must have none",
-    );
+  const words: string[] = [];
+  for (const text of given) {
+    const parts = split(text);
+    const whole = findStray(words, parts) === undefined ? parts : [text.trim()];
+    const stray = findStray(words, whole);
+    if (stray !== undefined)
+      throw new UnusableContainerError(
+        `${what}: "${stray}" does not belong to an option, so it would be run as the image. A value with white space needs a list, ` +
+          "with the value in a text of its own",
+      );
+    words.push(...whole);
+  }
   return words;
+}
+
+function split(text: string): string[] {
+  return text.split(/\s+/).filter((word) => word !== "");
+}
+
+/** The first of the words behind `before` that belongs to no option. */
+function findStray(before: readonly string[], words: readonly string[]): string | undefined {
+  return words.find((word, index) => isStray(word, index === 0 ? before.at(-1) : words[index - 1]));
 }
 
 /** An option takes one value at most, and none in a word of its own if it has one behind a `=`. */

@@ -179,6 +179,8 @@ function bind(options: ListenOptions, { shared }: { readonly shared: boolean }):
         const finish = (response: Response) => {
           server.timeout(request, idleTimeout);
           if (bound.leaving) response.headers.set("Connection", "close");
+          // The runtime dates every other answer.
+          if (request.method === "HEAD") response.headers.set("Date", new Date().toUTCString());
           return response;
         };
         const answer = options.handle(request, plainAddress(server.requestIP(request)?.address), unhurried);

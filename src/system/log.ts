@@ -1,8 +1,9 @@
-// The log: levels, one line per record, every record redacted before any sink sees it.
+// The log: levels, one line per record, every record redacted and printable before any sink sees it.
 // The human format is the reference's (oslo.log), because operators grep for it.
 
 import { errorText } from "../errors.ts";
 import { formatTime } from "./log-time.ts";
+import { printable } from "./printable.ts";
 import { redactText, redactValue } from "./redact.ts";
 
 export type LogLevel = "DEBUG" | "INFO" | "WARNING" | "ERROR";
@@ -43,7 +44,7 @@ export function createLogger(name: string, threshold: Threshold, sink: LogSink):
     const least = typeof threshold === "string" ? threshold : threshold(name);
     if (SEVERITY[level] < SEVERITY[least]) return;
     const record = (text: string, at: LogLevel) =>
-      sink({ time: Date.now() / 1000, level: at, logger: name, message: redactText(text) });
+      sink({ time: Date.now() / 1000, level: at, logger: name, message: redactText(printable(text)) });
     record(context === undefined ? message : `${message}: ${describe(context)}`, level);
     if (context instanceof Error && context.stack !== undefined && least === "DEBUG")
       record(context.stack, "DEBUG");

@@ -4,7 +4,9 @@
 // how the agent was started.
 
 import type { Clock } from "./clock.ts";
+import { missingInterpreter } from "./interpreter.ts";
 import type { Logger } from "./log.ts";
+import { printable } from "./printable.ts";
 
 /** What a program left behind. Output is UTF-8 with replacement; each stream keeps its last `maxOutput` bytes. */
 export type ProgramResult = {
@@ -76,9 +78,9 @@ export class ProgramFailedError extends Error {
   }
 }
 
-/** The last lines of a tool's output as one line, for errors. */
+/** The last lines of a tool's output as one line, for errors: printable, whatever it was. */
 export function lastLines(output: string, count = 5): string {
-  return output
+  return printable(output)
     .split("\n")
     .map((line) => line.trim())
     .filter((line) => line !== "")
@@ -183,7 +185,14 @@ function start(argv: readonly string[], options: RunOptions): Child {
       detached: true,
     });
   } catch (error) {
-    throw new ProgramMissingError(program, error instanceof Error ? error.message : String(error));
+    const interpreter = missingInterpreter(executable);
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new ProgramMissingError(
+      program,
+      interpreter === null
+        ? reason
+        : `its interpreter ${printable(interpreter)} is not there or may not be executed (${reason})`,
+    );
   }
 }
 
@@ -274,10 +283,11 @@ async function readTail(
   const decoder = new TextDecoder();
   const kept: Uint8Array[] = [];
   let size = 0;
-  const gone = dead.then(() => ({ done: true, value: undefined }) as const);
+  // Ends a read that waits. A race of every read against `dead` would keep all that was ever read, until the program ends.
+  dead.then(() => reader.cancel()).catch(() => undefined); // it failed by itself: then the read says so
   for (;;) {
-    const { done, value } = await Promise.race([reader.read(), gone]);
-    if (done || value === undefined) break;
+    const { done, value } = await reader.read();
+    if (done) break;
     onText?.(decoder.decode(value, { stream: true }));
     kept.push(value);
     size += value.length;

@@ -2,7 +2,11 @@
 
 import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/config/config.ts";
-import { HardwareManagerMethodNotFound, IncompatibleHardwareMethodError } from "../../src/errors.ts";
+import {
+  CommandExecutionError,
+  HardwareManagerMethodNotFound,
+  IncompatibleHardwareMethodError,
+} from "../../src/errors.ts";
 import { GenericHardwareManager } from "../../src/hardware/generic-manager.ts";
 import { type HardwareManager, type ManagerFactory, Support } from "../../src/hardware/manager.ts";
 import { HardwareManagers } from "../../src/hardware/managers.ts";
@@ -74,6 +78,20 @@ describe("erase_devices", () => {
     // They are still shown.
     expect(await loaded.dispatch("listBlockDevices")).toHaveLength(2);
   });
+});
+
+test("burnin_disk leaves alone what the operator wants left alone", async () => {
+  const machine = new RaidMachine(["sda", "sdb"]);
+  const loaded = await managers(machine);
+  const node = { properties: { skip_block_devices: [{ name: "/dev/sda" }] } };
+  // fio is not recorded, so it is not installed: the error has its command line.
+  const failed = await rejection(loaded.executeStep("clean", "burnin_disk", { ...CALL, node }));
+  expect(failed).toBeInstanceOf(CommandExecutionError);
+  expect(machine.system.messages().filter((message) => message.includes("skip_block_devices"))).toHaveLength(
+    1,
+  );
+  const fio = machine.system.calls.find(([program]) => program === "fio");
+  expect(fio?.filter((word) => word.startsWith("/dev/"))).toEqual(["/dev/sdb"]);
 });
 
 describe("the root device", () => {

@@ -139,6 +139,34 @@ describe("NVMe", () => {
     expect(await erase(unwanted, "/dev/nvme0n1", settings)).toMatchObject({ method: "shred" });
   });
 
+  test("is sanitized where the agent's option wants that and the controller can", async () => {
+    const identity = await recordedOutput("erase", "nvme id-ctrl /dev/nvme0n1 -o json");
+    const able = { stdout: JSON.stringify({ ...JSON.parse(identity.stdout), sanicap: 2 }) };
+    const machine: EraseMachine = eraseMachine(
+      ["/dev/nvme0n1"],
+      {
+        nvme: (argv) => {
+          if (argv[1] === "id-ctrl") return able;
+          if (argv[1] === "sanitize") machine.content.get("/dev/nvme0n1")?.fill(0);
+          return { stdout: '{"nvme0n1": {"sprog": 65535, "sstat": {"status": "(1) Done"}}}' };
+        },
+      },
+      files,
+    );
+    const sanitized = (keep: string | null) =>
+      eraseDevice(
+        { ...eraseContext(machine.system, {}, { nvme_sanitize: true }), mustKeep: async () => keep },
+        eraseDisk("/dev/nvme0n1"),
+      );
+    // Every namespace goes with it.
+    expect(await thrower(sanitized("read-only"))).toThrow(
+      /\/dev\/nvme0n2 must keep its data: it is read-only/,
+    );
+    expect(machine.recorded.calls.some((argv) => argv[1] === "sanitize")).toBe(false);
+    expect(await sanitized(null)).toMatchObject({ method: "nvme-sanitize-block", output: "Done" });
+    expect(machine.destructive().some((line) => line.startsWith("nvme /dev"))).toBe(false);
+  });
+
   test("is not formatted when that would erase a namespace that must stay", async () => {
     const machine = await controller(2);
     const context = {

@@ -6,7 +6,7 @@ import { open } from "node:fs/promises";
 import { type AgentMachine, askedFor, bootAgent } from "./agent-machine.ts";
 
 const MIB = 2 ** 20;
-const TIMEOUT = 600_000;
+const TIMEOUT = 1_200_000;
 
 describe.skipIf(!askedFor)("a machine with disks of all kinds", () => {
   test(

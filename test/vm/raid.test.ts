@@ -5,7 +5,7 @@ import { describe, expect, test } from "bun:test";
 import { type AgentMachine, askedFor, bootAgent } from "./agent-machine.ts";
 
 const GIB = 2 ** 30;
-const TIMEOUT = 600_000;
+const TIMEOUT = 1_200_000;
 const BIOS = { properties: { capabilities: "boot_mode:bios" } };
 
 function disks(count: number, sizeBytes: number) {

@@ -3,9 +3,10 @@
 
 import { HardwareManagerConfigurationError } from "../../errors.ts";
 import type { StepKind } from "../../steps/step.ts";
+import type { HardwareManager } from "../manager.ts";
 
 /** A plug-in that is out of order: altogether, or for the steps of one kind. */
-export type Fault = { readonly className: string; readonly kind: StepKind | null; readonly reason: string };
+export type Fault = { readonly manager: HardwareManager; readonly kind: StepKind | null; readonly reason: string };
 
 export class Faults {
   readonly #faults: Fault[] = [];
@@ -19,8 +20,8 @@ export class Faults {
   }
 
   /** It is asked again. */
-  forget(className: string, kind: StepKind | null): void {
-    const known = this.#faults.findIndex((fault) => fault.className === className && fault.kind === kind);
+  forget(manager: HardwareManager, kind: StepKind | null): void {
+    const known = this.#faults.findIndex((fault) => fault.manager === manager && fault.kind === kind);
     if (known >= 0) this.#faults.splice(known, 1);
   }
 
@@ -30,7 +31,7 @@ export class Faults {
     if (fault === undefined) return;
     throw new HardwareManagerConfigurationError(
       `No ${kind} step runs while a hardware manager is out of order, because it might have steps of its own: ` +
-        `${fault.className}: ${fault.reason}`,
+        `${fault.manager.className}: ${fault.reason}`,
     );
   }
 }

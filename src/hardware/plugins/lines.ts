@@ -3,9 +3,10 @@
 export class Lines {
   readonly #longest: number;
   readonly #onLine: (line: string | null, number: number) => void;
-  #rest = "";
+  /** The pieces of the line that has no end yet; put together once, or a long line would be copied with each of them. */
+  #pieces: string[] = [];
+  #length = 0;
   #number = 0;
-  #skipping = false;
 
   /** `onLine` gets each line without its end, and its number from 1 on; null for one that is longer than `longest` characters. */
   constructor(longest: number, onLine: (line: string | null, number: number) => void) {
@@ -14,23 +15,30 @@ export class Lines {
   }
 
   feed(text: string): void {
-    const lines = (this.#rest + text).split("\n");
-    this.#rest = lines.pop() ?? "";
-    for (const line of lines) this.#finish(line);
-    if (this.#rest.length <= this.#longest) return;
-    this.#skipping = true;
-    this.#rest = "";
+    const [first = "", ...more] = text.split("\n");
+    this.#add(first);
+    for (const piece of more) {
+      this.#finish();
+      this.#add(piece);
+    }
   }
 
   /** What is left without an end is a line, too. */
   end(): void {
-    if (this.#rest !== "" || this.#skipping) this.#finish(this.#rest);
-    this.#rest = "";
+    if (this.#length > 0) this.#finish();
   }
 
-  #finish(line: string): void {
+  #add(piece: string): void {
+    this.#length += piece.length;
+    if (this.#length > this.#longest) this.#pieces = [];
+    else if (piece !== "") this.#pieces.push(piece);
+  }
+
+  #finish(): void {
+    const line = this.#length > this.#longest ? null : this.#pieces.join("");
+    this.#pieces = [];
+    this.#length = 0;
     this.#number += 1;
-    this.#onLine(this.#skipping || line.length > this.#longest ? null : line, this.#number);
-    this.#skipping = false;
+    this.#onLine(line, this.#number);
   }
 }

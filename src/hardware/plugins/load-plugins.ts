@@ -1,9 +1,9 @@
 // Finds the plug-ins beside the executable and loads them, by name, so that the order is the one that `ls` shows.
 
-import { errorText, type RestError } from "../../errors.ts";
+import { errorText } from "../../errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { System } from "../../system/system.ts";
-import type { ManagerContext } from "../manager.ts";
+import type { HardwareManager, ManagerContext } from "../manager.ts";
 import { ModulePlugin } from "./module-plugin.ts";
 import { type Plugin, PluginLoadError, type PluginSource } from "./plugin.ts";
 import { createPluginManager } from "./plugin-manager.ts";
@@ -12,23 +12,16 @@ import { ProgramPlugin } from "./program-plugin.ts";
 export type PluginFile = { readonly path: string; readonly form: "module" | "program" };
 
 /** What became of one file. A broken plug-in is one that fails when it is evaluated, with `error`. */
-export type PluginOutcome = PluginFile &
-  (
-    | { readonly plugin: Plugin; readonly error: Error | null }
-    | { readonly plugin: null; readonly error: Error }
-  );
+export type PluginOutcome = PluginFile & { readonly plugin: Plugin; readonly error: Error | null };
 
-/** The plug-ins of the configured directory, if there is one. @throws PluginLoadError */
+/** The plug-ins of the configured directory, if there is one, the broken ones among them. */
 export const installedPlugins: PluginSource = async (context, signal) => {
   const outcomes = await loadPlugins(context, signal);
-  const failed = outcomes.find(({ plugin }) => plugin === null);
-  if (failed === undefined) return outcomes.flatMap(({ plugin }) => plugin ?? []);
-  await stopAll(outcomes);
-  throw failed.error;
+  return outcomes.map(({ plugin }) => plugin);
 };
 
 async function stopAll(outcomes: readonly PluginOutcome[]): Promise<void> {
-  await Promise.all(outcomes.map(({ plugin }) => plugin?.stop()));
+  await Promise.all(outcomes.map(({ plugin }) => plugin.stop()));
 }
 
 /** Loads every plug-in, whatever becomes of the others. @throws the signal's reason */
@@ -45,13 +38,15 @@ export async function loadPlugins(context: ManagerContext, signal: AbortSignal):
       await stopAll(outcomes);
       throw error;
     }
-    const name = outcome.plugin?.manager.className;
-    const rival = name === undefined ? undefined : taken.get(name);
-    if (outcome.plugin !== null && name !== undefined && rival !== undefined) {
+    const name = outcome.plugin.manager.className;
+    const rival = taken.get(name);
+    if (outcome.error === null && rival !== undefined) {
       await outcome.plugin.stop();
-      const error = new PluginLoadError(file.path, `its class name ${name} is already that of ${rival}`);
-      outcome = { ...file, plugin: null, error };
-    } else if (name !== undefined) taken.set(name, file.path);
+      outcome = broken(
+        file,
+        new PluginLoadError(file.path, `its class name ${name} is already that of ${rival}`),
+      );
+    } else if (outcome.error === null) taken.set(name, file.path);
     outcomes.push(outcome);
   }
   return outcomes;
@@ -89,9 +84,7 @@ async function loadPlugin(
   } catch (error) {
     await backend.stop();
     signal.throwIfAborted();
-    if (error instanceof PluginLoadError) return { ...file, plugin: null, error };
-    const known = error instanceof Error ? error : new Error(errorText(error));
-    return { ...file, plugin: brokenPlugin(path, known), error: known };
+    return broken(file, error instanceof Error ? error : new Error(errorText(error)));
   }
 }
 
@@ -103,17 +96,14 @@ const RESERVED = new Set([
   "ContainerHardwareManager",
 ]);
 
-/** Stands for a program that ran but did not describe itself: it is left out of everything when it is evaluated. */
-function brokenPlugin(path: string, error: Error | RestError): Plugin {
-  const className = path.slice(path.lastIndexOf("/") + 1);
-  return {
-    path,
-    manager: {
-      className,
-      name: className,
-      version: "unknown",
-      evaluateHardwareSupport: () => Promise.reject(error),
-    },
-    stop: async () => undefined,
+/** With a stand-in that is left out of everything when it is evaluated, and keeps steps from running without it. */
+function broken(file: PluginFile, error: Error): PluginOutcome {
+  const className = file.path.slice(file.path.lastIndexOf("/") + 1);
+  const manager: HardwareManager = {
+    className,
+    name: className,
+    version: "unknown",
+    evaluateHardwareSupport: () => Promise.reject(error),
   };
+  return { ...file, plugin: { path: file.path, manager, stop: async () => undefined }, error };
 }

@@ -4,7 +4,7 @@
 import type { Config } from "../../config/config.ts";
 import type { OptionName } from "../../config/options.ts";
 import { HostGuard } from "../../disk/host-guard.ts";
-import { errorText, HardwareManagerConfigurationError, HardwareManagerMethodNotFound } from "../../errors.ts";
+import { HardwareManagerConfigurationError, HardwareManagerMethodNotFound } from "../../errors.ts";
 import { isJsonObject, type Json, type JsonObject } from "../../json.ts";
 import type { Metrics } from "../../metrics/metrics.ts";
 import type { StepKind } from "../../steps/step.ts";
@@ -23,6 +23,7 @@ import {
 } from "./plugin-base.ts";
 import { type IncomingCall, Rpc } from "./rpc.ts";
 import type { ListedStep } from "./schemas.ts";
+import { plainText } from "./wire-error.ts";
 
 export type PluginHostOptions = {
   readonly channel: ParentChannel;
@@ -76,7 +77,7 @@ class PluginHost {
 
   /** What nobody waited for and nobody caught must not end the plug-in: its next step may still be needed. */
   stray(error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : errorText(error);
+    const text = plainText(error instanceof Error ? (error.stack ?? error) : error);
     this.rpc.tell("log", { level: "error", message: `an error that nothing in the plug-in caught: ${text}` });
   }
 
@@ -234,7 +235,9 @@ class PluginHost {
 
   #logger(tell: (params: JsonObject) => void, name: string | null = null): Logger {
     const write = (level: LogLevel) => (message: string, context?: unknown) => {
-      const text = context === undefined ? message : `${message}: ${errorText(context)}`;
+      // Not every plug-in is type-checked.
+      const said = context === undefined ? [message] : [message, context];
+      const text = said.map(plainText).join(": ");
       tell({ level, message: name === null ? text : `${name}: ${text}` });
     };
     return {

@@ -13,7 +13,7 @@ export type Plugin = {
   readonly stop: () => Promise<void>;
 };
 
-/** A plug-in that cannot be used at all: the agent does not start with half of what it was built with. */
+/** A file that gives no plug-in at all. */
 export class PluginLoadError extends Error {
   readonly path: string;
 

@@ -9,6 +9,7 @@ import {
 } from "../../errors.ts";
 import type { Json, JsonObject } from "../../json.ts";
 import type { StepContext, StepKind } from "../../steps/step.ts";
+import { printable } from "../../system/printable.ts";
 import { lastLines, ProgramFailedError, ProgramMissingError } from "../../system/programs.ts";
 import { AGENT_VERSION } from "../../version.ts";
 import type { ManagerContext, Work } from "../manager.ts";
@@ -151,7 +152,7 @@ export class ProgramPlugin implements PluginBackend {
     } catch (error) {
       const shown = lastLines(stdout.slice(0, 300)) || "(nothing)";
       throw new HardwareManagerConfigurationError(
-        `${this.#who}, asked to describe itself, did not print JSON (${errorText(error)}): ${shown}`,
+        `${this.#who}, asked to describe itself, did not print JSON (${printable(errorText(error))}): ${shown}`,
       );
     }
   }

@@ -1,10 +1,11 @@
 // Calls in both directions over a channel of messages: the agent asks the plug-in's process, and while it answers, that process may
 // ask back (`within` the call), tell of progress and write to the log. Pure: it knows neither processes nor plug-ins.
 
-import { isJsonObject, type Json } from "../../json.ts";
-import { fromWireError, toWireError } from "./wire-error.ts";
+import { CommandExecutionError } from "../../errors.ts";
+import { isJsonObject, type Json, type JsonObject } from "../../json.ts";
+import { fromWireError, plainText, toWireError } from "./wire-error.ts";
 
-/** Answers calls of the other side. What it returns must be something JSON can hold; undefined becomes null. */
+/** Answers calls of the other side. Undefined becomes null; what JSON cannot hold makes the call fail. */
 export type Serve = (method: string, params: Json, call: IncomingCall) => Promise<unknown>;
 
 export type IncomingCall = {
@@ -78,8 +79,9 @@ export class Rpc {
     return this.#call(method, params, null, options);
   }
 
+  /** What JSON cannot hold is not told: it must not be what makes work fail that is well under way. */
   tell(name: string, params: Json): void {
-    this.#send({ tell: name, params });
+    this.#trySend({ tell: name, params });
   }
 
   /** Takes a message of the other side. What is none is ignored: the other side runs foreign code, which may have sent it. */
@@ -138,30 +140,42 @@ export class Rpc {
     }
   }
 
-  /** Never rejects. */
+  /** Never rejects, and always answers: the other side waits for as long as it takes. */
   async #answer(id: number, method: string, params: Json, serve: Serve): Promise<void> {
     const controller = new AbortController();
     this.#answering.set(id, controller);
+    let outcome: JsonObject;
     try {
       const result = await serve(method, params, {
         signal: controller.signal,
         ask: (asked, given) => this.#call(asked, given, id, { signal: controller.signal }),
         tell: (name, given) => this.#trySend({ tell: name, within: id, params: given }),
       });
-      this.#trySend({ done: id, result: (result ?? null) as Json });
+      outcome = { result: sendable(result) };
     } catch (error) {
-      this.#trySend({ done: id, error: toWireError(error) });
-    } finally {
-      this.#answering.delete(id);
+      outcome = { error: toWireError(error) };
     }
+    this.#answering.delete(id);
+    this.#trySend({ done: id, ...outcome });
   }
 
-  /** The other side may be gone: then nobody is left to tell. */
+  /** The other side may be gone: then nobody is left to tell, and whoever looks after it closes this end. */
   #trySend(message: Json): void {
     try {
       this.#send(message);
-    } catch (error) {
-      if (this.#closed === null) this.close(error instanceof Error ? error : new Error(String(error)));
+    } catch {
+      // Gone, or something told that JSON cannot hold; answers are known to be sendable.
     }
+  }
+}
+
+/** @throws CommandExecutionError for what JSON cannot hold: a ring, a BigInt, a getter that throws */
+function sendable(result: unknown): Json {
+  const value = (result ?? null) as Json;
+  try {
+    JSON.stringify(value);
+    return value;
+  } catch (error) {
+    throw new CommandExecutionError(`what it returned cannot be sent as JSON: ${plainText(error)}`);
   }
 }

@@ -9,6 +9,7 @@ import {
   CommandExecutionError,
   DeploymentError,
   DeviceNotFound,
+  errorText,
   HardwareManagerConfigurationError,
   HardwareManagerMethodNotFound,
   HostDiskError,
@@ -17,7 +18,7 @@ import {
   RestError,
   ServicingError,
 } from "../../errors.ts";
-import { isJsonObject, type Json } from "../../json.ts";
+import { isJsonObject, type Json, type JsonObject } from "../../json.ts";
 
 /** The errors a plug-in throws by their class; others of the API come through as RelayedError. */
 const CLASSES: Readonly<Record<string, new (details: string) => RestError>> = {
@@ -58,10 +59,38 @@ export class PluginCodeError extends Error {
   }
 }
 
-export function toWireError(error: unknown): Json {
-  if (error instanceof RestError) return { api: true, ...error.serialize() };
-  if (error instanceof Error) return { name: error.name, message: error.message, stack: error.stack ?? null };
-  return { name: "Error", message: String(error) };
+/** Foreign code may throw anything: members that are no text become one, so that an error always gets through. */
+export function toWireError(error: unknown): JsonObject {
+  try {
+    if (error instanceof RestError) {
+      const { code, summary } = error;
+      return {
+        api: true,
+        type: plainText(error.type),
+        code: typeof code === "number" ? code : null,
+        message: plainText(summary),
+        details: plainText(error.details),
+      };
+    }
+    if (!(error instanceof Error)) return { name: "Error", message: plainText(error) };
+    const [name, message] = [plainText(error.name), plainText(error.message)];
+    return { name, message, stack: plainText(error.stack ?? message) };
+  } catch {
+    return { name: "Error", message: UNREADABLE }; // a getter of it throws
+  }
+}
+
+const UNREADABLE = "(something that throws when it is read)";
+
+/** Any value as a text for people, whatever it does when it is read. */
+export function plainText(value: unknown): string {
+  if (typeof value === "string") return value;
+  try {
+    if (value instanceof Error) return String(errorText(value));
+    return (typeof value === "object" ? JSON.stringify(value) : undefined) ?? String(value);
+  } catch {
+    return UNREADABLE; // which is no reason to fail
+  }
 }
 
 export function fromWireError(value: Json | undefined): Error {

@@ -8,7 +8,7 @@ import type { Logger } from "../../system/log.ts";
 import type { ImageHasher } from "../hasher.ts";
 import { PlacedWriter } from "../placed-writer.ts";
 import type { ProgressMeter } from "../progress-meter.ts";
-import { unbootableOnFailure } from "../stream-to-device.ts";
+import { imageTooLarge, unbootableOnFailure } from "../stream-to-device.ts";
 import { ZeroFill } from "../zero-fill.ts";
 import type { ClusterMap, Extent } from "./cluster-map.ts";
 import { PackedClusterError, unpackCluster } from "./unpack-cluster.ts";
@@ -44,6 +44,8 @@ export async function writeQcow2(
   map: ClusterMap,
   options: WriteQcow2Options,
 ): Promise<void> {
+  const { virtualSize } = map.header;
+  if (virtualSize > device.size) throw imageTooLarge(device, `has ${virtualSize} bytes`);
   await unbootableOnFailure(device, options.log, () => new Qcow2Pass(device, map, options).run(chunks));
 }
 

@@ -2,6 +2,9 @@
 
 import type { Duration } from "./settings.ts";
 
+/** Between two machines; each is a job of fio with a port of its own. */
+export const CONNECTIONS = 16;
+
 /** Writes every block of each device and reads all of it, with a checksum in every block; as often as `loops`, or for `runtime`. */
 export function fioOnDisks(
   devices: readonly string[],
@@ -25,7 +28,7 @@ export function fioOnNetwork(options: {
   const { role, runtime, outputFile } = options;
   return [
     ...["fio", "--ioengine", "net", "--port", "9000", "--fill_device", "1"],
-    ...["--group_reporting", "--gtod_reduce", "1", "--numjobs", "16"],
+    ...["--group_reporting", "--gtod_reduce", "1", "--numjobs", String(CONNECTIONS)],
     ...(role.name === "writer"
       ? ["--name", "writer", "--rw", "write", "--runtime", runtime.text, "--time_based", "--listen"]
       : ["--name", "reader", "--rw", "read", "--hostname", role.partner]),

@@ -5,16 +5,16 @@ import { reportWhile } from "../../disk/elapsed-progress.ts";
 import { CleaningError, CommandExecutionError } from "../../errors.ts";
 import { ProgramFailedError } from "../../system/programs.ts";
 import { isArgumentWord } from "../argument-word.ts";
-import { fioOnNetwork, type NetworkRole } from "./fio.ts";
+import { CONNECTIONS, fioOnNetwork, type NetworkRole } from "./fio.ts";
 import { BurnInSettings, type Duration } from "./settings.ts";
 import { type BurnInContext, runTool } from "./tool.ts";
 
 const SIX_HOURS = 21_600;
 const PREFIX = "agent_burnin_fio_network_";
-/** fio's way to say that nobody answers: the other machine is still booting, or still in its first half. */
-const NOBODY_THERE = 16;
-/** Seconds until the next try. */
+/** Seconds until the next try of a reader whose partner is still booting, or still in its first half. */
 const PATIENCE = 30;
+/** Seconds that a reader lets its partner go ahead when both change roles. */
+const HEAD_START = 5;
 
 type Plan = { readonly runtime: Duration; readonly outputFile: string | null };
 
@@ -29,6 +29,7 @@ export async function burnInNetwork(context: BurnInContext): Promise<null> {
   const roles: NetworkRole[] = [{ name: "writer" }, { name: "reader", partner }];
   if (first === "reader") roles.reverse();
   for (const [index, role] of roles.entries()) {
+    if (index > 0 && role.name === "reader") await context.system.clock.sleep(HEAD_START, context.signal);
     const phase = `${role.name === "writer" ? "sending to" : "receiving from"} ${partner} (${index + 1} of 2)`;
     await reportWhile(transfer(context, role, plan), {
       clock: context.system.clock,
@@ -68,22 +69,41 @@ function withoutConfig(backend: string | null): CleaningError {
 async function transfer(context: BurnInContext, role: NetworkRole, plan: Plan): Promise<void> {
   const { system, signal } = context;
   const argv = fioOnNetwork({ role, ...plan });
+  let served = 0;
   for (;;) {
     try {
       await runTool(context, argv);
       return;
     } catch (error) {
-      if (role.name === "writer" || !foundNobody(error)) throw error;
-      system.log.info(`${role.partner} does not answer yet; trying again in ${PATIENCE} s`);
+      if (role.name === "writer") throw error;
+      const file = plan.outputFile === null ? null : `${plan.outputFile}.${role.name}`;
+      const refused = await refusedConnections(context, error, file);
+      if (refused === null) throw error;
+      served += CONNECTIONS - refused;
+      // Those that found the partner in its first seconds are done, and their ends at the partner closed; the others' still wait.
+      if (served >= CONNECTIONS) return;
+      system.log.info(
+        `${role.partner} answered ${served} of ${CONNECTIONS} connections; trying again in ${PATIENCE} s`,
+      );
       await system.clock.sleep(PATIENCE, signal);
     }
   }
 }
 
-function foundNobody(error: unknown): boolean {
-  return (
-    error instanceof CommandExecutionError &&
-    error.cause instanceof ProgramFailedError &&
-    error.cause.exitCode === NOBODY_THERE
-  );
+/**
+ * How many connections found nobody, null if something else went wrong. fio's exit status is the number of its jobs that failed: where
+ * all did nobody was there, and where some did its messages tell whether that is all there was to it.
+ */
+async function refusedConnections(
+  { system }: BurnInContext,
+  error: unknown,
+  outputFile: string | null,
+): Promise<number | null> {
+  const cause = error instanceof CommandExecutionError ? error.cause : null;
+  if (!(cause instanceof ProgramFailedError) || cause.exitCode === null) return null;
+  if (cause.exitCode === CONNECTIONS) return CONNECTIONS;
+  const written = outputFile === null ? null : await system.files.readAttribute(outputFile);
+  const messages = `${cause.stdout}\n${cause.stderr}\n${written ?? ""}`;
+  const refused = [...messages.matchAll(/^fio: pid=.*func=connect, error=Connection refused$/gm)].length;
+  return refused > 0 && refused === cause.exitCode ? refused : null;
 }

@@ -29,7 +29,7 @@ export type ConductorOptions = {
 
 const POLL_MS = 1000;
 const PATIENCE_MS = 900_000;
-const AT_A_TIME = 20;
+const AT_A_TIME = 5;
 
 /** A switch with nothing behind it: the agents run whatever it says. */
 function looseSwitch(): PowerControl {

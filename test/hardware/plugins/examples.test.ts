@@ -181,26 +181,29 @@ describe("the executable", () => {
     expect(table.stdout).toMatch(/^clean +200 +deploy\.verify_machine_age +SiteRules$/m);
   });
 
-  test("does not start with a plug-in that does not load, and says where it is wrong", async () => {
+  test("serves with a plug-in that does not load, runs no step, and says where it is wrong", async () => {
     const directory = `${home}/broken`;
     await mkdir(directory);
     await writeFile(`${directory}/mistake.ts`, "export default class {\n  foo( {\n}\n");
     const options = ["--hardware_manager_dir", directory];
-    const agent = await run([
-      BINARY,
-      "--standalone",
-      "--listen_host=127.0.0.1",
-      "--listen_port",
-      String(await freePort()),
-      ...options,
-    ]);
-    expect(agent.exitCode).toBe(1);
-    expect(agent.stdout).toMatch(
-      /ERROR .*the plug-in \S+\/broken\/mistake\.ts cannot be loaded: line \d column \d: /,
-    );
+    const wrong = /the plug-in \S+\/broken\/mistake\.ts cannot be loaded: line \d column \d: /;
+    await using agent = await startAgent(...options);
+    const answer = await fetch(`${agent.api}/commands/?wait=true`, {
+      method: "POST",
+      body: JSON.stringify({
+        name: "deploy.execute_deploy_step",
+        params: { step: { step: "write_image", interface: "deploy" }, node: { uuid: "u" }, ports: [] },
+      }),
+    });
+    expect(await answer.json()).toMatchObject({
+      command_status: "FAILED",
+      command_error: { details: expect.stringMatching(wrong) },
+    });
+    expect(await agent.stop()).toBe(0);
     const check = await run([BINARY, "check", ...options]);
     expect(check.exitCode).toBe(1);
     expect(check.stdout).toMatch(/^BROKEN +mistake\.ts .*line \d column \d: /m);
+    expect(check.stderr).toMatch(wrong);
   });
 
   test("runs their steps, and outlives what they do wrong", async () => {

@@ -4,15 +4,25 @@ import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFile, writeFile } from "node:fs/promises";
 import {
   CleaningError,
+  CommandExecutionError,
   DeviceNotFound,
   HardwareManagerConfigurationError,
   HardwareManagerMethodNotFound,
 } from "../../../src/errors.ts";
 import type { BlockDevice, NetworkInterface } from "../../../src/hardware/manager.ts";
-import { PluginLoadError } from "../../../src/hardware/plugins/plugin.ts";
 import { rejection, thrower } from "../../support/rejection.ts";
 import { disk } from "../support.ts";
-import { builtIn, isAlive, loadedRig, plugin, pluginRig, stepCall, stepPlugin, until } from "./support.ts";
+import {
+  builtIn,
+  isAlive,
+  loadedRig,
+  type PluginRig,
+  plugin,
+  pluginRig,
+  stepCall,
+  stepPlugin,
+  until,
+} from "./support.ts";
 
 // Processes are started by the dozen, on machines that may be busy.
 setDefaultTimeout(60_000);
@@ -224,6 +234,51 @@ describe("what a plug-in does wrong", () => {
     });
   });
 
+  // control-plane 4.5, DEV-13
+  const unsayable: [string, string][] = [
+    ["a cyclic result", "const ring: any = {}; ring.ring = ring; return ring;"],
+    ["a BigInt", "return { bytes: 10n };"],
+    ["a result that throws when it is read", "return { get size() { throw new Error('no size'); } };"],
+    ["an error whose text is no text", "throw new sdk.CleaningError({ bytes: 10n } as any);"],
+    ["something thrown that has no text at all", "throw Object.create(null);"],
+  ];
+  test.each(unsayable)(
+    "%s fails the step instead of leaving it without an end",
+    async (_, source) => {
+      await using rig = await loadedRig({
+        "acme.ts": stepPlugin(`if (args.ok) return process.pid; ${source}`),
+      });
+      const fine = stepCall({ args: { ok: true } });
+      const pid = await rig.managers.executeStep("clean", "go", fine);
+      const error = await rejection(rig.managers.executeStep("clean", "go", stepCall()));
+      if (source.startsWith("throw")) expect(String(error)).not.toBe("");
+      else {
+        expect(error).toBeInstanceOf(CommandExecutionError);
+        expect(String(error)).toContain("what it returned cannot be sent as JSON: ");
+      }
+      // Neither the process nor its channel suffers.
+      expect(await rig.managers.executeStep("clean", "go", fine)).toBe(pid);
+    },
+    20_000,
+  );
+
+  test("progress, log lines and metrics that JSON cannot hold harm nothing", async () => {
+    await using rig = await loadedRig({
+      "acme.ts": stepPlugin(`
+        const ring: any = { bytes: 10n }; ring.ring = ring;
+        context.report(ring);
+        context.system.log.info(ring);
+        context.system.log.info("ring", ring);
+        context.metrics.counter("acme.rings").increment(1n as any);
+        this.context.system.log.info(ring);
+        context.report({ phase: "after", done: null, total: null, unit: "", rate: null });
+        return "went on";`),
+    });
+    const call = stepCall();
+    expect(await rig.managers.executeStep("clean", "go", call)).toBe("went on");
+    expect(call.progress.map(({ phase }) => phase)).toEqual(["after"]);
+  });
+
   test("a process.exit ends the plug-in alone, and it is there again for the next step", async () => {
     await using rig = await loadedRig({
       "acme.ts": stepPlugin("if (args.exit) process.exit(3); return process.pid;"),
@@ -399,7 +454,7 @@ describe("what a plug-in does wrong", () => {
           factories: [builtIn({ getBmcAddress: async () => "192.0.2.1", steps: async () => [] })],
         },
       );
-      expect(rig.managers.broken).toMatchObject([{ className: "Acme", kind: null }]);
+      expect(rig.managers.broken).toMatchObject([{ manager: { className: "Acme" }, kind: null }]);
       expect(await rig.managers.dispatch("getBmcAddress"), what).toBe("192.0.2.1");
       expect(await rig.managers.steps("clean", {}, [])).toEqual({});
       const refused = await rejection(rig.managers.executeStep("clean", "any", stepCall()));
@@ -521,6 +576,14 @@ describe("what a plug-in does wrong", () => {
   });
 });
 
+/** What a step is refused with. */
+async function refusal(rig: PluginRig): Promise<string> {
+  const refused = await rejection(rig.managers.executeStep("clean", "go", stepCall()));
+  expect(refused).toBeInstanceOf(HardwareManagerConfigurationError);
+  return String(refused);
+}
+
+// The agent serves, and refuses steps: "a plug-in that throws … never takes the agent down".
 describe("files that do not load", () => {
   const cases: [string, string, string][] = [
     ["a mistake in the language", "export default class {\n  foo( {\n}", "line 3 column 1: "],
@@ -550,28 +613,36 @@ describe("files that do not load", () => {
     ],
   ];
   test.each(cases)("%s", async (_, source, reason) => {
-    await using rig = await pluginRig({ "10-good.ts": plugin(""), "20-bad.ts": source });
-    const error = await rejection(rig.managers.load());
-    expect(error).toBeInstanceOf(PluginLoadError);
-    expect(String(error)).toContain(`the plug-in ${rig.directory}/20-bad.ts cannot be loaded: `);
-    expect(String(error)).toContain(reason);
+    await using rig = await loadedRig({ "10-good.ts": plugin(""), "20-bad.ts": source });
+    const text = `20-bad.ts: the plug-in ${rig.directory}/20-bad.ts cannot be loaded: `;
+    const refused = await refusal(rig);
+    expect(refused).toContain(text);
+    expect(refused).toContain(reason);
+    // The others are there, and the reason is not only with the refusal.
+    expect(rig.managers.ranking().map(({ className }) => className)).toEqual(["Acme", "BuiltIn"]);
+    const errors = rig.records.filter(({ level }) => level === "ERROR").map(({ message }) => message);
+    expect(errors).toEqual([expect.stringContaining(reason)]);
+    expect(errors[0]).toStartWith("20-bad.ts is left out: the plug-in ");
   });
 
   test("one that hangs while it is loaded", async () => {
-    await using rig = await pluginRig(
+    await using rig = await loadedRig(
       { "a.ts": "for (;;) {}" },
       { values: { hardware_manager_timeout: PATIENCE } },
     );
-    expect(await thrower(rig.managers.load())).toThrow("took longer than 4 s to be loaded");
+    expect(await refusal(rig)).toContain("took longer than 4 s to be loaded");
   });
 
   test("a class name that is taken", async () => {
-    await using two = await pluginRig({ "a.ts": plugin(""), "b.js": plugin("").replaceAll(": number", "") });
-    expect(await thrower(two.managers.load())).toThrow(
-      `its class name Acme is already that of ${two.directory}/a.ts`,
-    );
-    await using own = await pluginRig({ "a.ts": plugin("", "GenericHardwareManager") });
-    expect(await thrower(own.managers.load())).toThrow("is the name of a built-in hardware manager");
+    await using two = await loadedRig({ "a.ts": plugin(""), "b.js": plugin("").replaceAll(": number", "") });
+    expect(await refusal(two)).toContain(`its class name Acme is already that of ${two.directory}/a.ts`);
+    await using own = await loadedRig({ "a.ts": plugin("", "GenericHardwareManager") });
+    expect(await refusal(own)).toContain("is the name of a built-in hardware manager");
+  });
+
+  test("a file named like another plug-in's class counts all the same", async () => {
+    await using rig = await loadedRig({ Acme: "#!/no/such/interpreter\n", "b.ts": plugin("") });
+    expect(await refusal(rig)).toContain(`the plug-in ${rig.directory}/Acme cannot be loaded: `);
   });
 
   test("one that is changed while the agent runs is not used any more", async () => {

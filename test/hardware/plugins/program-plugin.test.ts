@@ -8,7 +8,6 @@ import {
   HardwareManagerConfigurationError,
   HardwareManagerMethodNotFound,
 } from "../../../src/errors.ts";
-import { PluginLoadError } from "../../../src/hardware/plugins/plugin.ts";
 import { rejection, thrower } from "../../support/rejection.ts";
 import { disk } from "../support.ts";
 import { builtIn, isAlive, loadedRig, pluginRig, stepCall, until } from "./support.ts";
@@ -238,11 +237,14 @@ describe("what a program does wrong", () => {
     },
   );
 
-  test("one that cannot even be started stops it", async () => {
-    await using rig = await pluginRig({ acme: "#!/no/such/interpreter\n" });
-    const error = await rejection(rig.managers.load());
-    expect(error).toBeInstanceOf(PluginLoadError);
-    expect(String(error)).toContain(`${rig.directory}/acme`);
+  test("one that cannot even be started neither, and the interpreter is named", async () => {
+    await using rig = await loadedRig({ acme: "#!/no/such/interpreter -x\n" });
+    const refused = await rejection(rig.managers.executeStep("clean", "go", stepCall()));
+    expect(refused).toBeInstanceOf(HardwareManagerConfigurationError);
+    expect(String(refused)).toContain(
+      `the plug-in ${rig.directory}/acme cannot be loaded: cannot run ${rig.directory}/acme: ` +
+        "its interpreter /no/such/interpreter is not there or may not be executed",
+    );
   });
 });
 

@@ -25,7 +25,17 @@ afterAll(async () => {
 });
 
 async function converted(...options: string[]): Promise<Buffer> {
-  shop.tool("qemu-img", "convert", "-f", "raw", "-O", "qcow2", ...options, shop.path("raw"), shop.path("img"));
+  shop.tool(
+    "qemu-img",
+    "convert",
+    "-f",
+    "raw",
+    "-O",
+    "qcow2",
+    ...options,
+    shop.path("raw"),
+    shop.path("img"),
+  );
   return readFile(shop.path("img"));
 }
 
@@ -92,10 +102,8 @@ describe("what qemu-img makes of a disk becomes that disk again (deploy 11.27)",
     }
   });
 
-  test.each([1, 511, 65_536, 5 * MEBIBYTE])("in chunks of %p bytes", async (piece) => {
-    const image = await converted("-c");
-    const file = piece === 1 ? image.subarray(0, image.length) : image;
-    expectDisk(await writeTo(shop.path("disk"), SIZE, file, { piece }), content);
+  test.each([61, 511, 65_536, 5 * MEBIBYTE])("in chunks of %p bytes", async (piece) => {
+    expectDisk(await writeTo(shop.path("disk"), SIZE, await converted("-c"), { piece }), content);
   });
 });
 
@@ -143,21 +151,30 @@ describe("failures", () => {
   test.each([
     ["zlib", ["-c"]],
     ["zstd", ["-c", "-o", "compression_type=zstd"]],
-  ])("a compressed cluster (%s) that does not unpack, under the right checksum and a wrong one", async (_, options) => {
-    const image = await converted(...options);
-    image.fill(0xff, firstPacked(image), firstPacked(image) + 64);
-    const error = await rejection(writeTo(shop.path("disk"), SIZE, image));
-    expect(error).toBeInstanceOf(InvalidImage);
-    expect((error as InvalidImage).details).toContain(`at byte ${firstPacked(image)} of the image does not unpack`);
-    await expectWiped();
-    const verify = (digest: string) => {
-      throw new ImageChecksumError("img", "disk", "aa", digest);
-    };
-    expect(await rejection(writeTo(shop.path("disk"), SIZE, image, { verify }))).toBeInstanceOf(ImageChecksumError);
-  });
+  ])(
+    "a compressed cluster (%s) that does not unpack, under the right checksum and a wrong one",
+    async (_, options) => {
+      const image = await converted(...options);
+      image.fill(0xff, firstPacked(image), firstPacked(image) + 64);
+      const error = await rejection(writeTo(shop.path("disk"), SIZE, image));
+      expect(error).toBeInstanceOf(InvalidImage);
+      expect((error as InvalidImage).details).toContain(
+        `at byte ${firstPacked(image)} of the image does not unpack`,
+      );
+      await expectWiped();
+      const verify = (digest: string) => {
+        throw new ImageChecksumError("img", "disk", "aa", digest);
+      };
+      expect(await rejection(writeTo(shop.path("disk"), SIZE, image, { verify }))).toBeInstanceOf(
+        ImageChecksumError,
+      );
+    },
+  );
 
-  test("a device that ends before the image", async () => {
-    const error = await rejection(writeTo("/dev/full", 0, await converted()));
+  test("a device that is smaller than the image is left alone", async () => {
+    const error = await rejection(writeTo(shop.path("disk"), SIZE - 512, await converted()));
     expect(error).toBeInstanceOf(ImageWriteError);
+    expect((error as ImageWriteError).details).toContain(`The image has ${SIZE} bytes`);
+    expect((await readFile(shop.path("disk"))).every((byte) => byte === OLD)).toBe(true);
   });
 });

@@ -66,8 +66,7 @@ export const manualCertificate: Scenario = {
         },
       ],
     });
-    await node.provide();
-    await node.deploy();
+    await node.clean();
     const { agent } = node.managed;
     const host = new URL(agent?.url ?? "http://none").hostname;
     check(agent?.url.startsWith("https://") === true, "the agent's address is https", String(agent?.url));

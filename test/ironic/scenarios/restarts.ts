@@ -24,13 +24,12 @@ const CONSOLE_TIMEOUT_MS = 120_000;
 
 export const ironicDown: Scenario = {
   name: "ironic-down",
-  about: "Ironic is down for a minute when the agent comes up: it goes on looking the node up, then deploys",
+  about: "Ironic is down for a minute when the agent comes up: it goes on looking the node up, then cleans",
   async run(stage) {
     const { ironic } = stage.site;
     const node = await stage.enrol();
-    await node.provide();
     const outage = async () => {
-      await node.reaches("wait call-back");
+      await node.reaches("clean wait");
       await ironic.stop();
       const { machine } = node.managed;
       await machine.waitForConsole(/rig: .*starting the agent/, { timeout: CONSOLE_TIMEOUT_MS });
@@ -39,18 +38,17 @@ export const ironicDown: Scenario = {
       const ended = machine.consoleText().match(/rig: the agent ended/g) ?? [];
       check(ended.length === 0, "the agent that came up first still runs", `${ended.length} have ended`);
     };
-    await node.when("agent starts", () => node.deploy(), outage);
+    await node.when("agent starts", () => node.clean(), outage);
   },
 };
 
 export const agentByHand: Scenario = {
   name: "agent-by-hand",
-  about: "the agent is started by hand with --debug in the ramdisk's shell, as the manual says, and deploys",
+  about: "the agent is started by hand with --debug in the ramdisk's shell, as the manual says, and cleans",
   async run(stage) {
     // Without it Ironic would ask for debugging itself, by a kernel parameter.
     await using _ironic = await stage.configured({ DEFAULT: { debug: false } });
     const node = await stage.enrol({ kernelParameters: "rig.agent=by-hand" });
-    await node.provide();
     const startIt = async () => {
       const { machine } = node.managed;
       await machine.waitForConsole(/rig: .*left to you/, { timeout: CONSOLE_TIMEOUT_MS });
@@ -59,7 +57,7 @@ export const agentByHand: Scenario = {
       );
       await machine.waitForConsole(/ DEBUG ironic_agent/, { timeout: CONSOLE_TIMEOUT_MS });
     };
-    await node.when("agent starts", () => node.deploy(), startIt);
+    await node.when("agent starts", () => node.clean(), startIt);
   },
 };
 

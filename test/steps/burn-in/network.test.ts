@@ -72,6 +72,54 @@ test("a reader tries again while nobody answers; a writer, and any other failure
   }
 });
 
+/** What fio 3.33 printed for each of the jobs that came before their counterpart listened. */
+const REFUSED = "fio: pid=5412, err=111/file:engines/net.c:800, func=connect, error=Connection refused\n";
+
+describe("a reader that comes while its partner is only just starting", () => {
+  const config = { role: "reader", partner: "node-b" };
+  const reads = (answers: { exitCode: number; stdout?: string; stderr?: string }[]): RecordedProgram => {
+    return (argv) => (argv.includes("--listen") ? {} : (answers.shift() ?? { exitCode: 1 }));
+  };
+
+  test("comes again for the connections that did not stand, and is done when all did", async () => {
+    const partly = [
+      { exitCode: 9, stdout: REFUSED.repeat(9) },
+      { exitCode: 7, stdout: REFUSED.repeat(7) },
+    ];
+    const { ended, lines, system } = burnIn(config, {}, reads(partly));
+    expect(await ended).toBeNull();
+    expect(lines()).toHaveLength(3);
+    expect(system.sleeps).toContain(30);
+  });
+
+  test("does not mistake a broken transfer for that", async () => {
+    for (const broken of [
+      { exitCode: 9, stdout: REFUSED.repeat(8) },
+      {
+        exitCode: 9,
+        stderr: "fio: pid=1, err=104/file:engines/net.c, func=xfer, error=Connection reset by peer",
+      },
+    ])
+      expect(await rejection(burnIn(config, {}, reads([broken])).ended)).toBeInstanceOf(
+        CommandExecutionError,
+      );
+  });
+
+  test("finds fio's messages in the output file, where there is one", async () => {
+    const file = "/var/log/burn-in.reader";
+    const answers = [{ exitCode: 9 }, { exitCode: 0 }];
+    const system = recordedSystem({
+      programs: { fio: reads(answers) },
+      files: { [file]: `${REFUSED.repeat(9)}{}` },
+    });
+    const settings = {
+      agent_burnin_fio_network_config: config,
+      agent_burnin_fio_network_outputfile: "/var/log/burn-in",
+    };
+    expect(await burnInNetwork(burnInContext(system, settings))).toBeNull();
+  });
+});
+
 test("waiting for a partner that never comes ends when the step is aborted", async () => {
   const stop = new AbortController();
   const system = recordedSystem({ programs: { fio: { exitCode: 16 } } });
@@ -136,6 +184,6 @@ function inside(namespace: string): System {
   return {
     ...system,
     run: (argv, options) => system.run(["ip", "netns", "exec", namespace, ...argv], options),
-    clock: { ...system.clock, sleep: (seconds, signal) => system.clock.sleep(seconds / 60, signal) },
+    clock: { ...system.clock, sleep: (seconds, signal) => system.clock.sleep(seconds / 10, signal) },
   };
 }
