@@ -11,6 +11,7 @@ import {
 import type { HttpResponse } from "../system/http-client.ts";
 import type { System } from "../system/system.ts";
 import { type Continuation, type GetSettings, HttpFault, httpGet, shownUrl } from "./http-get.ts";
+import { contentLength, requireRange, strongValidator } from "./response-headers.ts";
 import { watchedBody } from "./watched-body.ts";
 
 export type DownloadPlan = {
@@ -358,27 +359,3 @@ type Opened = {
   /** For If-Range; null if the server gave nothing that tells two versions of the file apart. */
   readonly validator: string | null;
 };
-
-function contentLength({ headers }: HttpResponse): number | null {
-  const value = headers.get("content-length");
-  return value !== null && /^\d+$/.test(value) ? Number(value) : null;
-}
-
-function strongValidator({ headers }: HttpResponse): string | null {
-  if (headers.get("accept-ranges")?.toLowerCase() === "none") return null;
-  const tag = headers.get("etag");
-  return tag !== null && !tag.startsWith("W/") ? tag : headers.get("last-modified");
-}
-
-/** A server that answers 206 with another part than asked for would put bytes in the wrong place. */
-function requireRange(response: HttpResponse, { offset, length }: Continuation, total: number | null): void {
-  const range = response.headers.get("content-range") ?? "";
-  const [, start, end, size] = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(range) ?? [];
-  const fits =
-    Number(start) === offset &&
-    (length === null || Number(end) === offset + length - 1) &&
-    (total === null || size === "*" || Number(size) === total);
-  if (fits) return;
-  const wanted = `${offset}-${length === null ? "" : offset + length - 1} of ${total ?? "an unknown number"}`;
-  throw new HttpFault(`the server sent '${range}' when asked for bytes ${wanted}`, { startOver: true });
-}

@@ -120,8 +120,13 @@ export class IronicApi {
     const answer = await this.request({ method: "GET", path: "/", minor: null }, signal);
     const version = member(member(parseJson(answer.body), "default_version"), "version");
     const minor = typeof version === "string" ? minorOf(version) : null;
-    if (answer.status !== 200 || minor === null)
-      throw new IronicApiError(`asking ${this.#urls[0]}/ for its API version: ${describeFailure(answer)}`);
+    if (answer.status !== 200 || minor === null) {
+      const reason =
+        answer.status === 200
+          ? `the answer ${notJson(answer.body) ?? 'has no version 1.N in "default_version"'}: is this the URL of an Ironic API?`
+          : describeFailure(answer);
+      throw new IronicApiError(`asking ${this.#urls[0]}/ for its API version: ${reason}`);
+    }
     this.#log.debug(`The Ironic API speaks up to version 1.${minor}`);
     this.#maximumMinor = minor;
     return minor;
@@ -216,7 +221,20 @@ export function parseJson(text: string): Json {
   try {
     return JSON.parse(text);
   } catch {
-    return null; // not JSON: the callers' checks of what they need say so better
+    return null; // not JSON: the callers' checks of what they need say so better, with notJson
+  }
+}
+
+/** `is no JSON, but begins with …` for a text that is none, else null. */
+export function notJson(body: string): string | null {
+  try {
+    JSON.parse(body);
+    return null;
+  } catch {
+    const words = withoutMarkup(body).trim();
+    return body.trim() === ""
+      ? "is empty"
+      : `is no JSON, but begins with ${JSON.stringify(words.slice(0, 100))}`;
   }
 }
 

@@ -6,7 +6,14 @@ import { errorText, LookupNodeError } from "../errors.ts";
 import type { Clock } from "../system/clock.ts";
 import { HttpError } from "../system/http-client.ts";
 import type { Logger } from "../system/log.ts";
-import { API_MINOR, type ApiAnswer, describeFailure, type IronicApi, parseJson } from "./api-client.ts";
+import {
+  API_MINOR,
+  type ApiAnswer,
+  describeFailure,
+  type IronicApi,
+  notJson,
+  parseJson,
+} from "./api-client.ts";
 import { type LookupAnswer, parseLookupAnswer, UnusableAnswerError } from "./lookup-answer.ts";
 
 export type LookupQuery = {
@@ -84,6 +91,8 @@ async function tryLookup(
     if (answer.status === 406) api.forgetVersion();
     if (answer.status !== 200)
       return { answer: null, reason: explain(answer), locked: answer.status === 409 };
+    const garbled = notJson(answer.body);
+    if (garbled !== null) throw new UnusableAnswerError(`it ${garbled}`);
     return { answer: parseLookupAnswer(parseJson(answer.body)) };
   } catch (error) {
     signal.throwIfAborted();

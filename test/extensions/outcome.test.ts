@@ -183,3 +183,8 @@ describe("results on the wire", () => {
     });
   });
 });
+
+test("details that a program printed are printable: Ironic shows them to an operator as its last error", () => {
+  const { command_error } = failure(new errors.CommandExecutionError("flash: \x1b[31mbad\x00"));
+  expect(command_error?.details).toBe("flash: \\x1b[31mbad\\x00");
+});

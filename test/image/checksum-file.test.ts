@@ -1,6 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { fileNameOfUrl, findChecksum } from "../../src/image/checksum-file.ts";
+
+// Thousands of made-up files take their time on a busy machine.
+setDefaultTimeout(60_000);
 
 const MD5 = "d41d8cd98f00b204e9800998ecf8427e";
 const SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";

@@ -144,6 +144,21 @@ describe("version discovery", () => {
     expect(await api.maximumMinor()).toBe(82);
   });
 
+  test("says of an answer that is none of Ironic's what it is", async () => {
+    const said = async (answer: () => Response) => {
+      const api = await client({ api_url: await serve(answer) });
+      return String(await rejection(api.maximumMinor()));
+    };
+    const page = "<!DOCTYPE html><html><h1>It works!</h1></html>";
+    expect(await said(() => new Response(page))).toContain(
+      'for its API version: the answer is no JSON, but begins with "It works!": is this the URL of an Ironic API?',
+    );
+    expect(await said(() => new Response(""))).toContain("the answer is empty: is this");
+    expect(await said(() => Response.json({ versions: [] }))).toContain(
+      'the answer has no version 1.N in "default_version": is this',
+    );
+  });
+
   // control-plane 2.6.2, ironic_api_version
   test("a configured version is taken as given; a malformed one is logged and Ironic asked", async () => {
     const url = await serve(root("1.82"));

@@ -147,4 +147,19 @@ describe("the lookup", () => {
     const { requests } = await lookUp([]);
     expect(requests.map(({ timeout }) => timeout)).toEqual([30, 120]);
   });
+
+  test("says of an answer that cannot be used what is wrong with it, and asks again", async () => {
+    const { answer, records } = await lookUp([
+      { status: 200, body: "{bad" },
+      { status: 200, body: "" },
+      { status: 200, body: { node: {} } },
+    ]);
+    expect(answer).toMatchObject({ uuid: UUID });
+    const warnings = records.filter(({ level }) => level === "WARNING").map(({ message }) => message);
+    expect(warnings).toEqual([
+      `Lookup attempt 1 failed: Ironic's answer is of no use: it is no JSON, but begins with "{bad"`,
+      "Lookup attempt 2 failed: Ironic's answer is of no use: it is empty",
+      "Lookup attempt 3 failed: Ironic's answer is of no use: it has no node with a UUID",
+    ]);
+  });
 });

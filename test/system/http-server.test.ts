@@ -69,6 +69,15 @@ test("silence is borne while an answer is being worked on, and at no other time"
   expect(asked).toEndWith("done");
 }, 60_000);
 
+// control-plane 3.1
+test.each(["GET", "HEAD"])("an answer to %s has its date, once", async (method) => {
+  const server = await listen({});
+  const answer = await exchange(server.port, `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`);
+  const dates = [...answer.matchAll(/^date: (.*)\r$/gim)].map(([, date]) => date ?? "");
+  expect(dates).toHaveLength(1);
+  expect(new Date(dates[0] ?? "").toUTCString()).toBe(dates[0] ?? "");
+});
+
 test("a connection half closed by its client harms nobody", async () => {
   const server = await listen({ handle: () => Bun.sleep(50).then(() => new Response("answer")) });
   await new Promise<void>((resolve) => {

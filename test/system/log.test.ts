@@ -30,6 +30,12 @@ describe("createLogger", () => {
     expect(records.map(({ logger }) => logger)).toEqual(["agent"]);
   });
 
+  test("nothing reaches a sink that a console would obey", () => {
+    const { log, records } = collect("INFO");
+    log.info("a tool said", "\x1b]0;owned\x07");
+    expect(records[0]?.message).toBe("a tool said: \\x1b]0;owned\\x07");
+  });
+
   test("a named logger writes to the same place under its own name", () => {
     const { log, records } = collect("INFO");
     log.named("agent.heartbeat").warning("late");

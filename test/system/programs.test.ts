@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { realClock } from "../../src/system/clock.ts";
 import { createLogger } from "../../src/system/log.ts";
 import { createRun, ProgramFailedError, ProgramMissingError } from "../../src/system/programs.ts";
@@ -47,6 +49,24 @@ describe("run", () => {
 
   test("a missing program is an error of its own", async () => {
     expect(await rejection(run(["no-such-program"]))).toBeInstanceOf(ProgramMissingError);
+  });
+
+  test("a script whose interpreter is missing says which", async () => {
+    const directory = await mkdtemp(`${tmpdir()}/programs-`);
+    const script = `${directory}/tool`;
+    await writeFile(script, "#! /no/such/interpreter -e\nexit 0\n", { mode: 0o755 });
+    const text = `cannot run ${script}: its interpreter /no/such/interpreter is not there or may not be executed (`;
+    expect(String(await rejection(run([script])))).toContain(text);
+    await rm(directory, { recursive: true });
+  });
+
+  test("what a broken program prints is quoted so that a console does not obey it", async () => {
+    const error = await failure(
+      run(["sh", "-c", String.raw`printf 'a\033[2J\001\n50 %%\r60 %%' >&2; exit 1`]),
+    );
+    expect(error.message).toEndWith(String.raw`exit code 1: a\x1b[2J\x01 | 50 % | 60 %`);
+    // What is parsed is what was printed.
+    expect(error.stderr).toContain("\x1b[2J");
   });
 
   test("the child's environment does not depend on the agent's", async () => {

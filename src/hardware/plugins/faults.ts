@@ -6,7 +6,11 @@ import type { StepKind } from "../../steps/step.ts";
 import type { HardwareManager } from "../manager.ts";
 
 /** A plug-in that is out of order: altogether, or for the steps of one kind. */
-export type Fault = { readonly manager: HardwareManager; readonly kind: StepKind | null; readonly reason: string };
+export type Fault = {
+  readonly manager: HardwareManager;
+  readonly kind: StepKind | null;
+  readonly reason: string;
+};
 
 export class Faults {
   readonly #faults: Fault[] = [];

@@ -95,7 +95,7 @@ export async function fleetRun(conductor: FleetConductor, options: RunOptions): 
     ],
     ["API down", `${describe(during)}; ${rates(during, downFrom, comingUp)}`],
     ["API back", `${describe(returned)}; ${rates(returned, upFrom, upFrom + RETRY_SPREAD * 1500)}`],
-    ["all heard again after", `${recovered(returned, upFrom, agents).toFixed(1)} s`],
+    ["all heard again after", seconds(recovered(returned, upFrom, agents))],
     ["release of the steps to all nodes clean", `${finishTime.toFixed(1)} s; ${describe(finish.requests)}`],
     ["nodes that failed", String(failures.length) + (failures[0] === undefined ? "" : `: ${failures[0]}`)],
     ["agents that did not end with 0", String(exitCodes.filter((code) => code !== 0).length)],
@@ -133,4 +133,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 const mebibytes = (bytes: number) => `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
-const milliseconds = (value: number) => `${value.toFixed(2)} ms`;
+/** Of nothing there is no mean, and an end that was not seen has no time: the run was too short for it. */
+const measured = (value: number, text: string) => (Number.isFinite(value) ? text : "not seen");
+const milliseconds = (value: number) => measured(value, `${value.toFixed(2)} ms`);
+const seconds = (value: number) => measured(value, `${value.toFixed(1)} s`);

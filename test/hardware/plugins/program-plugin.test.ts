@@ -10,7 +10,7 @@ import {
 } from "../../../src/errors.ts";
 import { rejection, thrower } from "../../support/rejection.ts";
 import { disk } from "../support.ts";
-import { builtIn, isAlive, loadedRig, pluginRig, stepCall, until } from "./support.ts";
+import { builtIn, isAlive, loadedRig, stepCall, until } from "./support.ts";
 
 // Processes are started by the dozen, on machines that may be busy.
 setDefaultTimeout(30_000);
@@ -247,6 +247,12 @@ describe("what a program does wrong", () => {
     );
   });
 });
+
+test("a line without end takes no more memory than the longest line may", async () => {
+  const child = Bun.spawn([process.execPath, `${import.meta.dir}/endless-line.ts`], { stdout: "pipe" });
+  const { mebibytes } = (await new Response(child.stdout).json()) as { mebibytes: number };
+  expect(mebibytes).toBeLessThan(100);
+}, 60_000);
 
 test("files that are no plug-ins are left alone; one that lacks its executable bit is told of", async () => {
   await using rig = await loadedRig({

@@ -62,7 +62,7 @@ export const manualCertificate: Scenario = {
         { path: KEY, content: certificate.key, mode: 0o600 },
         {
           path: `${AGENT_CONFIGURATION}/tls.conf`,
-          content: `[DEFAULT]\nlisten_tls = true\n[ssl]\ncert_file = ${CERTIFICATE}\nkey_file = ${KEY}\n`,
+          content: `[DEFAULT]\nlisten_tls = true\nadvertise_protocol = https\n[ssl]\ncert_file = ${CERTIFICATE}\nkey_file = ${KEY}\n`,
         },
       ],
     });
