@@ -31,6 +31,8 @@ const UPDATE = ["update", "--error-on=any"];
 
 /** Tools that tests run for real, on files and loop devices. */
 const TEST_PACKAGES = [
+  // A server that wants certificates of its clients.
+  "nginx-light",
   "ca-certificates",
   "cpio",
   "dosfstools",
@@ -118,6 +120,11 @@ const MODES = {
       { name: "build", argv: ["bun", "run", "build.ts"] },
       { name: "benchmarks", argv: ["bun", "run", "test/bench/main.ts", ...args] },
     ],
+  },
+  "bench:fleet": {
+    packages: (args) => (args.includes("--embedded") ? [] : IRONIC_PACKAGES),
+    summary: false,
+    steps: (args) => [{ name: "fleet", argv: ["bun", "run", "test/bench/fleet.ts", ...args], quiet: true }],
   },
   demo: {
     packages: (args) => (args.includes("--ironic") ? IRONIC_PACKAGES : DEMO_PACKAGES),

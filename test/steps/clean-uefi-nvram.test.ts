@@ -47,9 +47,12 @@ test("a machine that was booted by BIOS has no entries", async () => {
   expect(await clean(null, RECORDED, {})).toEqual([]);
 });
 
-test.each([["x"], [[]], [["("]], [[5]], [[null]], [{}]])("deploy 11.89: patterns %j are refused", async (patterns) => {
-  expect(await rejection(clean(patterns as Json))).toBeInstanceOf(InvalidCommandParamsError);
-});
+test.each([["x"], [[]], [["("]], [[5]], [[null]], [{}]])(
+  "deploy 11.89: patterns %j are refused",
+  async (patterns) => {
+    expect(await rejection(clean(patterns as Json))).toBeInstanceOf(InvalidCommandParamsError);
+  },
+);
 
 test("a machine in use keeps its entries", async () => {
   const system = recordedSystem({
