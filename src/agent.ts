@@ -4,7 +4,13 @@
 
 import { takeNetworkDown } from "./agent/lock-down.ts";
 import { OwnNode } from "./agent/own-node.ts";
-import { explainNoApiUrl, minorForTls, waitForInterface, warnAboutHalfPairs } from "./agent/readiness.ts";
+import {
+  explainNoApiUrl,
+  minorForTls,
+  waitForInterface,
+  warnAboutHalfPairs,
+  warnAboutShortToken,
+} from "./agent/readiness.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
 import { describeConfig } from "./config/describe.ts";
@@ -130,6 +136,7 @@ export class Agent {
     const standalone = config.get("standalone");
     // 7, 9: what is configured. 18 comes first: a machine in a tenant's hands has nothing to ask of Ironic.
     warnAboutHalfPairs(config, log);
+    warnAboutShortToken(config, log);
     if (await isRescued(system)) return this.#explainRescue();
     // 8: before anything reads an option that the answer may set.
     if (!standalone) await discoverIronic(system, config, signal);

@@ -2,6 +2,7 @@
 // disks are not waited for, and steps are listed without initializing anything.
 
 import type { Config } from "./config/config.ts";
+import { OPTIONS } from "./config/options.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
 import { HardwareManagers, type StepListing } from "./hardware/managers.ts";
 import { missingPrograms } from "./hardware/optional-programs.ts";
@@ -49,8 +50,8 @@ export async function describeSteps(system: System, config: Config, format: Form
 }
 
 /**
- * What is wrong with the plug-ins, and which features are off because a program is missing. Exit code 1 if a plug-in is broken;
- * a missing program is no fault.
+ * What is wrong with the plug-ins, and which features are off because a program is missing. Exit code 1 if a plug-in is broken,
+ * or the directory that was asked for is not there; a missing program is no fault.
  */
 export async function checkInstallation(system: System, config: Config, format: Format): Promise<Answer> {
   let outcomes: readonly PluginOutcome[] = [];
@@ -63,12 +64,17 @@ export async function checkInstallation(system: System, config: Config, format: 
     const steps = await listSteps(managers);
     const plugins = outcomes.map((outcome) => pluginReport(outcome, managers, steps));
     const missing = missingPrograms(system.findProgram);
-    const exitCode = plugins.some(({ problem }) => problem !== null) ? 1 : 0;
+    const directory = config.get("hardware_manager_dir");
+    // The default one need not be there; one that somebody asked for was mistyped.
+    const lost =
+      (await system.files.targetKind(directory)) !== "directory" &&
+      directory !== OPTIONS.hardware_manager_dir.default;
+    const exitCode = lost || plugins.some(({ problem }) => problem !== null) ? 1 : 0;
     if (format === "json")
       return { text: JSON.stringify({ plugins, missing_programs: missing }, null, 2), exitCode };
-    const directory = config.get("hardware_manager_dir");
+    const found = lost ? "there is no such directory" : plugins.length === 0 ? "none" : plugins.length;
     const sections = [
-      `Plug-in hardware managers in ${directory}: ${plugins.length === 0 ? "none" : plugins.length}`,
+      `Plug-in hardware managers in ${directory}: ${found}`,
       ...(plugins.length === 0 ? [] : [pluginTable(plugins)]),
       missing.length === 0
         ? "Every program the agent can use is installed."

@@ -20,7 +20,8 @@ import { AGENT_VERSION } from "./version.ts";
 const PROGRAM = "ironic-python-agent";
 const INTROSPECTION_PROGRAM = "ironic-collect-introspection-data";
 const INTROSPECTION_WORD = "collect-introspection-data";
-/** Switches of the helpers, which are no options: `--format X` would have to be one. */
+/** Helpers that can print in two ways, and the switches for that, which are no options: `--format X` would have to be one. */
+const FORMATTED: ReadonlySet<string> = new Set(["steps", "check"]);
 const FORMATS: ReadonlyMap<string, "json" | "table"> = new Map([
   ["--json", "json"],
   ["--table", "table"],
@@ -99,7 +100,10 @@ async function main(argv: readonly string[]): Promise<number> {
     // Told at once, because the log is not open yet, and again in the log.
     const notes: string[] = [];
     const loaded = await loadConfiguration({
-      argv: helper === undefined ? argv : rest.filter((argument) => !FORMATS.has(argument)),
+      argv:
+        helper === undefined
+          ? argv
+          : rest.filter((argument) => !FORMATTED.has(word) || !FORMATS.has(argument)),
       environment: process.env,
       files: realFiles,
       media: bootMedia((note) => {
@@ -170,6 +174,8 @@ async function drained(): Promise<void> {
   await Promise.race([Promise.all([written(process.stdout, ""), written(process.stderr, "")]), patience]);
 }
 
+// A reader of the log that is gone is no reason to print about it; who prints data hears of it from the write itself.
+for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
 const exitCode = await main(process.argv.slice(2));
 await drained();
 process.exit(exitCode);

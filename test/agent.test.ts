@@ -191,6 +191,15 @@ describe("an agent with an Ironic", () => {
     expect(ironic.heartbeats[0]!.agent_token).toBe(given);
   });
 
+  // contract 10.8
+  test("with a token given in advance that is too short says so", async () => {
+    const { ironic, url } = await startIronic({ token: TOKEN });
+    const running = await startAgent({ api_url: url, agent_token: "xyzzy" });
+    await ironic.heard(1);
+    expect(messages(running, "WARNING").join()).toContain("agent_token has 5 characters");
+    expect(ironic.heartbeats[0]!.agent_token).toBe(TOKEN);
+  });
+
   test("of a release without tokens heartbeats without one, and says that the agent cannot be commanded", async () => {
     const { ironic, url } = await startIronic({ version: "1.61", token: null, tokenRequired: undefined });
     const running = await startAgent({ api_url: url });

@@ -114,6 +114,7 @@ describe("resources of the executable", () => {
       expect([path, (await ask("GET", path)).status]).toEqual([path, 404]);
     const head = await ask("HEAD", "/");
     expect([head.status, head.text]).toEqual([200, ""]);
+    expect(Date.parse(head.headers.get("date") ?? "")).toBeGreaterThan(0);
     const refused = await ask("POST", "/v1/status");
     expect([refused.status, refused.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
     expect((await ask("DELETE", "/v1/commands/")).headers.get("allow")).toBe("GET, POST, HEAD");

@@ -2,7 +2,7 @@
 
 import { expect, test } from "bun:test";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -35,6 +35,14 @@ void agent.v1.commands.post({ name: 5 });
 void agent.v2.status.get();
 `;
 
+/** The program of docs/api.md, with what it takes as given. */
+async function documented(): Promise<string> {
+  const page = await readFile(`${ROOT}/docs/api.md`, "utf8");
+  const [, program] = /^## Typed client$[\s\S]*?^```ts\n([\s\S]*?)^```$/m.exec(page) ?? [];
+  if (program === undefined) throw new Error("docs/api.md shows no client");
+  return `declare const agent_token: string;\n${program}`;
+}
+
 test("the published types of the client are complete, and strict", async () => {
   if (!existsSync(`${ROOT}/dist/sdk/client.d.ts`))
     throw new Error('dist/sdk is missing: run "bun run build.ts" first, or "npm test"');
@@ -47,6 +55,7 @@ test("the published types of the client are complete, and strict", async () => {
       await symlink(join(ROOT, "node_modules", name), join(modules, name));
     await symlink(join(ROOT, "dist/sdk"), join(modules, "ironic-agent"));
     await writeFile(join(directory, "program.ts"), PROGRAM);
+    await writeFile(join(directory, "documented.ts"), await documented());
     const compilerOptions = {
       strict: true,
       noEmit: true,
@@ -58,7 +67,7 @@ test("the published types of the client are complete, and strict", async () => {
     };
     await writeFile(
       join(directory, "tsconfig.json"),
-      JSON.stringify({ compilerOptions, files: ["program.ts"] }),
+      JSON.stringify({ compilerOptions, files: ["program.ts", "documented.ts"] }),
     );
     const compiler = Bun.spawn([join(ROOT, "node_modules/.bin/tsc"), "--project", directory], {
       stdout: "pipe",

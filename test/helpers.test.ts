@@ -51,6 +51,13 @@ describe("check", () => {
     expect(JSON.parse(json.text)).toEqual({ plugins: [], missing_programs: [] });
   });
 
+  test("a directory that was asked for and is not there is told of, and ends with 1", async () => {
+    const config = Config.of({ hardware_manager_dir: "/mistyped" });
+    const { exitCode, text } = await checkInstallation(recordedSystem(), config, "table");
+    expect(exitCode).toBe(1);
+    expect(text).toContain("Plug-in hardware managers in /mistyped: there is no such directory");
+  });
+
   test("every program is known once, with what is off without it", () => {
     const names = OPTIONAL_PROGRAMS.map(({ program }) => program);
     expect(new Set(names).size).toBe(names.length);

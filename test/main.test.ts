@@ -72,6 +72,18 @@ describe("what is printed and how it ends", () => {
     expect(text).toEndWith("\n");
   });
 
+  test("a format is refused by a helper that has only one", async () => {
+    const { exitCode, stderr } = await outcome("config", "--json");
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain("--json");
+  });
+
+  test("--help knows every word", async () => {
+    const { stdout } = await outcome("--help");
+    for (const word of ["inventory", "steps", "check", "config", "collect-introspection-data"])
+      expect(stdout).toMatch(new RegExp(`^  ${word}\\b`, "m"));
+  });
+
   test("--help and --version", async () => {
     const help = await outcome("--help");
     expect([help.exitCode, help.stderr]).toEqual([0, ""]);
@@ -191,3 +203,22 @@ describe("the helpers", () => {
     );
   });
 });
+
+test("an agent whose log nobody reads any more serves on, and says nothing about it", async () => {
+  const port = await freePort();
+  const child = spawn("--standalone", "--listen_host=127.0.0.1", "--listen_port", String(port));
+  await child.stdout.cancel();
+  const served = () =>
+    fetch(`http://127.0.0.1:${port}/v1/status`).then(
+      ({ status }) => status === 200,
+      () => false, // refused: not yet
+    );
+  while (!(await served())) {
+    expect(child.exitCode).toBeNull();
+    await Bun.sleep(10);
+  }
+  expect(await served()).toBe(true);
+  child.kill("SIGTERM");
+  expect(await new Response(child.stderr).text()).toBe("");
+  expect(await child.exited).toBe(0);
+}, 30_000);

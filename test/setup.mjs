@@ -105,7 +105,7 @@ const MODES = {
       { name: "lint and format", argv: ["biome", "check"] },
       // One test runs the executable itself.
       { name: "build", argv: ["bun", "run", "build.ts"] },
-      { name: "unit tests", argv: ["bun", "test"], countsTests: true },
+      { name: "unit tests", argv: ["bun", "test", "--timeout", "120000"], countsTests: true },
     ],
   },
   build: {

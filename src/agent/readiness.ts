@@ -21,6 +21,19 @@ export function warnAboutHalfPairs(config: Config, log: Logger): void {
       log.warning(`${one} is set but ${other} is not: no client certificate will be used`);
 }
 
+/** Ironic's have 43 characters, and shorter ones than 32 are none to it. */
+const SHORTEST_TOKEN = 32;
+
+/** One that is too short is used all the same: a standalone agent may have whatever its operator likes. */
+export function warnAboutShortToken(config: Config, log: Logger): void {
+  const length = config.get("agent_token")?.length ?? 0;
+  if (length > 0 && length < SHORTEST_TOKEN && !config.get("standalone"))
+    log.warning(
+      `agent_token has ${length} characters, and every token of Ironic's ${SHORTEST_TOKEN} or more: it was cut short or ` +
+        "mistyped. Unless the lookup brings the right one, Ironic refuses the heartbeats of this agent.",
+    );
+}
+
 /** Drivers may still be loading; without any network card the lookup could only fail. Never fails for a missing card. */
 export async function waitForInterface(
   managers: HardwareManagers,

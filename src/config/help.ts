@@ -10,9 +10,9 @@ const INDENT = 8;
 
 /** One line on how to call the program, for errors. */
 export const USAGE =
-  "usage: ironic-python-agent [inventory | steps | check | config] [options]; --help explains them";
+  "usage: ironic-python-agent [inventory | steps | check | config | collect-introspection-data] [options]; --help explains them";
 
-const INTRODUCTION = `usage: ironic-python-agent [inventory | steps | check | config] [options]
+const INTRODUCTION = `usage: ironic-python-agent [WORD] [options]
 
 The agent that a bare metal machine runs while OpenStack Ironic inspects, cleans, deploys or rescues it.
 Without a word in front of the options it runs as that agent; the words make it do one thing and end:
@@ -22,6 +22,9 @@ Without a word in front of the options it runs as that agent; the words make it 
   check       load the plug-in hardware managers, say what is wrong with them (exit code 1 then), and which
               features are off because a program is missing; with --json for programs
   config      print the value of every option and where it comes from
+  collect-introspection-data
+              inspect this machine for ironic-inspector, once, or again and again as a daemon; also under the
+              name ironic-collect-introspection-data
 
 Every option may be written with underscores or dashes and shortened as long as it stays unique. Switches are
 turned off with "no" in front (--nostandalone). The same names work in files ([DEFAULT] name = value), in the

@@ -3,10 +3,10 @@
 // Source: control-plane specification 5.6 and DEV-1.
 
 import type { Config } from "../config/config.ts";
-import { errorText, LookupAgentIPError } from "../errors.ts";
+import { errorText, HardwareManagerMethodNotFound, LookupAgentIPError } from "../errors.ts";
 import type { System } from "../system/system.ts";
 
-/** IPv4 address of an interface, or null while it has none. */
+/** IPv4 address of an interface, or null while it has none. Throws HardwareManagerMethodNotFound if there is no such interface. */
 export type InterfaceAddress = (interfaceName: string) => Promise<string | null>;
 
 /**
@@ -55,7 +55,10 @@ export function parseRouteSource(output: string): string | null {
 }
 
 async function addressOf(interfaceName: string, interfaceAddress: InterfaceAddress): Promise<string> {
-  const address = await interfaceAddress(interfaceName);
+  const address = await interfaceAddress(interfaceName).catch((error: unknown) => {
+    if (!(error instanceof HardwareManagerMethodNotFound)) throw error;
+    throw new Error(`there is no network interface ${interfaceName} (network_interface)`, { cause: error });
+  });
   if (address === null) throw new Error(`network_interface ${interfaceName} has no IPv4 address`);
   return address;
 }

@@ -117,10 +117,10 @@ import type { AgentApi } from "ironic-agent/client";
 
 const agent = treaty<AgentApi>("https://192.0.2.7:9999", { parseDate: false });
 const { data, error } = await agent.v1.commands.post({ name: "standby.sync", params: {} }, { query: { agent_token, wait: true } });
-if (error) throw new Error(error.value.faultstring);
+if (error) throw new Error(JSON.stringify(error.value)); // {"faultcode": …, "faultstring": …}
 const events = await agent.v1.commands({ id: data.id }).events.get({ query: { agent_token } });
 for await (const { event, data: details } of events.data ?? []) console.log(event, details);
 \`\`\`
 
-\`parseDate: false\` keeps texts that look like dates what they are: texts.
+Compile with \`skipLibCheck\`: the types of Elysia and Eden themselves are not as strict as they could be. \`parseDate: false\` keeps texts that look like dates what they are: texts.
 `;

@@ -179,7 +179,7 @@ function bind(options: ListenOptions, { shared }: { readonly shared: boolean }):
         const finish = (response: Response) => {
           server.timeout(request, idleTimeout);
           if (bound.leaving) response.headers.set("Connection", "close");
-          // The runtime dates every other answer.
+          // The runtime dates answers by itself, but in a compiled executable not those to HEAD.
           if (request.method === "HEAD") response.headers.set("Date", new Date().toUTCString());
           return response;
         };

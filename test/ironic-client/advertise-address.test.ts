@@ -2,10 +2,10 @@
 
 import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/config/config.ts";
-import { LookupAgentIPError } from "../../src/errors.ts";
+import { HardwareManagerMethodNotFound, LookupAgentIPError } from "../../src/errors.ts";
 import { callbackUrl, findAdvertisedHost, parseRouteSource } from "../../src/ironic/advertise-address.ts";
 import { type RecordedProgram, type Recording, recordedSystem } from "../support/recorded-system.ts";
-import { thrower } from "../support/rejection.ts";
+import { rejection, thrower } from "../support/rejection.ts";
 
 const V4 = { stdout: "192.0.2.1 dev c1 src 192.0.2.7 uid 0 \n    cache \n" };
 const V6 = { stdout: "2001:db8::1 from :: dev c1 proto kernel src 2001:db8::7 metric 256 pref medium\n" };
@@ -43,6 +43,15 @@ const route = (address: string, answer: RecordedProgram) => ({
 });
 
 describe("the advertised address", () => {
+  test("of an interface that is not there: says which, and by which option", async () => {
+    const { host } = find({ network_interface: "nope0", ip_lookup_attempts: 1 }, {}, undefined, async () => {
+      throw new HardwareManagerMethodNotFound("get_interface_info");
+    });
+    expect(String(await rejection(host))).toContain(
+      "there is no network interface nope0 (network_interface).",
+    );
+  });
+
   test("is the configured host as it is, and nothing is asked", async () => {
     const { system, host } = find({ advertise_host: "Agent.example.com" }, {});
     expect(await host).toBe("Agent.example.com");

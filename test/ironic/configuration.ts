@@ -106,7 +106,12 @@ export function baseConfiguration(address: string, paths: Paths): Configuration 
       // A minute otherwise, which nobody learns from.
       status_check_period: 10,
     },
-    ipmi: { min_command_interval: 1, command_retry_timeout: 20 },
+    ipmi: {
+      min_command_interval: 1,
+      // The simulator of a BMC asks a program, which takes its time on a machine that is busy: once a second for a minute.
+      use_ipmitool_retries: true,
+      command_retry_timeout: 60,
+    },
     pxe: {
       tftp_root: paths.tftpRoot,
       tftp_master_path: join(paths.tftpRoot, "master"),

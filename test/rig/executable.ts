@@ -1,19 +1,21 @@
 // The agent's executable for a run: built from the sources as they are now, and copied, so that somebody else's build in
 // the same checkout cannot change it under a run that has begun.
 
-import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { outsideNamespace } from "./namespace.ts";
 import { run } from "./programs.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
+/** Large, or made by a build. */
+const NOT_BUILT_FROM = [".git", ".cache", "dist", "node_modules", "test"];
 const AGENT = "dist/ironic-python-agent-linux-x64";
 
 /** Another text in a source file, for example a shorter time. */
 export interface Change {
   /** Below the repository's root. */
   file: string;
-  from: string;
+  from: RegExp;
   to: string;
 }
 
@@ -29,14 +31,15 @@ export async function buildChangedAgent(
 ): Promise<void> {
   const root = join(directory, "changed-sources");
   await mkdir(root, { recursive: true });
-  for (const name of ["src", "build.ts", "package.json", "tsconfig.json"]) {
+  for (const name of await readdir(ROOT)) {
+    if (NOT_BUILT_FROM.includes(name)) continue;
     await cp(join(ROOT, name), join(root, name), { recursive: true });
   }
   await symlink(join(ROOT, "node_modules"), join(root, "node_modules"));
   for (const { file, from, to } of changes) {
     const text = await readFile(join(root, file), "utf8");
-    if (!text.includes(from))
-      throw new Error(`${file} does not hold the text that is to be changed: ${from}`);
+    if (!from.test(text))
+      throw new Error(`${file} holds nothing like the text that is to be changed: ${from}`);
     await writeFile(join(root, file), text.replace(from, to));
   }
   const script = 'cd "$1" && "$0" run build.ts && cp "$2" "$3"';

@@ -65,7 +65,7 @@ describe("bodies", () => {
     });
     expect(response.status).toBe(200);
     expect(await response.json()).toMatchObject({ command_status: "SUCCEEDED", command_result: 1 });
-  });
+  }, 30_000);
 
   test.each([1, 3, 1024])("declared as %d GiB are refused at once, in the API's form", async (size) => {
     const connection = await open();

@@ -58,9 +58,11 @@ export async function findPlugins(system: System, directory: string, log: Logger
   for (const name of await system.files.list(directory)) {
     const path = `${directory.replace(/\/+$/, "")}/${name}`;
     if (name.startsWith(".") || name.endsWith("~") || name.endsWith(".d.ts")) continue;
-    if ((await system.files.targetKind(path)) !== "file") continue;
+    const kind = await system.files.targetKind(path);
+    // A link that leads nowhere was meant to be a plug-in, and must not be missing silently.
+    if (kind !== "file" && kind !== null) continue;
     if (/\.(?:ts|js|mjs)$/.test(name)) found.push({ path, form: "module" });
-    else if (system.findProgram(path) !== null) found.push({ path, form: "program" });
+    else if (kind === null || system.findProgram(path) !== null) found.push({ path, form: "program" });
     else log.warning(`${path} is no plug-in: neither a .ts, .js or .mjs file nor executable (chmod +x?)`);
   }
   return found;
@@ -73,6 +75,8 @@ async function loadPlugin(
   signal: AbortSignal,
 ): Promise<PluginOutcome> {
   const { path, form } = file;
+  if ((await context.system.files.targetKind(path)) === null)
+    return broken(file, new PluginLoadError(path, "it is a link to a file that is not there"));
   const backend = form === "module" ? new ModulePlugin(path, context) : new ProgramPlugin(path, context);
   try {
     const description = await backend.load(signal);

@@ -18,7 +18,10 @@ export type PluginMethod = {
    * stays hidden, or the failure counts. A decision about disks is never replaced by somebody else's.
    */
   readonly onFailure: "ask the next" | "hide disks" | "fail";
-  /** Work takes its time and can be aborted; everything else has to be answered within the time limit. */
+  /**
+   * Work of a step, which takes its time and ends with the step. Everything else has to be answered within the time limit, because
+   * the start-up or a synchronous command waits for it, and all later commands for that.
+   */
   readonly work?: true;
 };
 
@@ -47,10 +50,7 @@ export const PLUGIN_METHODS = {
   getSystemVendorInfo: fact(schemas.systemVendor),
   listHardwareInfo: fact(schemas.inventory),
   getUsbDevices: fact(Type.Array(schemas.usbDevice)),
-  collectLldpData: {
-    ...fact(schemas.lldpData, ([names]) => ({ interface_names: names ?? null })),
-    work: true,
-  },
+  collectLldpData: fact(schemas.lldpData, ([names]) => ({ interface_names: names ?? null })),
   collectSystemLogs: fact(schemas.systemLogs),
   filterDevice: {
     result: ([, kind]) => Type.Union([DEVICES[kind as DeviceKind] ?? schemas.anyJson, Type.Null()]),
@@ -73,8 +73,8 @@ export const PLUGIN_METHODS = {
     onFailure: "fail",
     work: true,
   },
-  fullSync: { result: () => schemas.nothing, named: none, onFailure: "fail", work: true },
-  waitForDisks: { result: () => schemas.nothing, named: none, onFailure: "ask the next", work: true },
+  fullSync: { result: () => schemas.nothing, named: none, onFailure: "fail" },
+  waitForDisks: fact(schemas.nothing),
 } as const satisfies Record<ManagerMethod, PluginMethod>;
 
 export type PluginMethodName = keyof typeof PLUGIN_METHODS;

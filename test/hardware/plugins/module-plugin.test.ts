@@ -1,7 +1,7 @@
 // TypeScript plug-ins as real processes: what they can do, and that nothing they do wrong reaches the agent.
 
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, symlink, writeFile } from "node:fs/promises";
 import {
   CleaningError,
   CommandExecutionError,
@@ -344,6 +344,39 @@ describe("what a plug-in does wrong", () => {
     await until(() => !isAlive(child));
   });
 
+  test("waiting for disks, listening for LLDP and a sync have a time limit, too: commands wait for them", async () => {
+    const below = builtIn({
+      waitForDisks: async () => undefined,
+      collectLldpData: async () => new Map() as never,
+      fullSync: async () => undefined,
+    });
+    const hang = "{ return new Promise(() => {}) as never; }";
+    await using rig = await loadedRig(
+      {
+        "acme.ts": plugin(`
+          async waitForDisks() ${hang}
+          async collectLldpData() ${hang}
+          async fullSync() ${hang}`),
+      },
+      { values: { hardware_manager_timeout: PATIENCE }, factories: [below] },
+    );
+    await rig.managers.node.cache({ uuid: "n" });
+    await rig.managers.dispatch("collectLldpData", ["eth0"]);
+    expect(
+      rig.records.filter(({ message }) => message.includes("the next hardware manager is asked instead")),
+    ).toEqual([
+      expect.objectContaining({
+        message: expect.stringContaining("took longer than 4 s to answer wait_for_disks"),
+      }),
+      expect.objectContaining({
+        message: expect.stringContaining("took longer than 4 s to answer collect_lldp_data"),
+      }),
+    ]);
+    expect(await thrower(rig.managers.dispatch("fullSync"))).toThrow(
+      "took longer than 4 s to answer full_sync",
+    );
+  });
+
   test("a question that hangs does not end a step that is under way", async () => {
     await using rig = await loadedRig(
       {
@@ -638,6 +671,19 @@ describe("files that do not load", () => {
     expect(await refusal(two)).toContain(`its class name Acme is already that of ${two.directory}/a.ts`);
     await using own = await loadedRig({ "a.ts": plugin("", "GenericHardwareManager") });
     expect(await refusal(own)).toContain("is the name of a built-in hardware manager");
+  });
+
+  test("a link that leads nowhere", async () => {
+    await using rig = await pluginRig({ "a.ts": plugin("") });
+    await symlink("/no/such/file", `${rig.directory}/vendor.ts`);
+    await symlink("/no/such/file", `${rig.directory}/vendor`);
+    await rig.managers.load();
+    expect(rig.managers.broken.map(({ manager, reason }) => [manager.className, reason])).toEqual(
+      ["vendor", "vendor.ts"].map((name) => [
+        name,
+        `the plug-in ${rig.directory}/${name} cannot be loaded: it is a link to a file that is not there`,
+      ]),
+    );
   });
 
   test("a file named like another plug-in's class counts all the same", async () => {

@@ -248,6 +248,20 @@ describe("what a program does wrong", () => {
   });
 });
 
+test("waiting for disks has a time limit, too: the start and every later command wait for it", async () => {
+  await using rig = await loadedRig(
+    { acme: program({ methods: ["wait_for_disks"] }, "exec sleep 1000") },
+    {
+      values: { hardware_manager_timeout: 2 },
+      factories: [builtIn({ waitForDisks: async () => undefined })],
+    },
+  );
+  await rig.managers.node.cache({ uuid: "n" });
+  const errors = rig.records.filter(({ level }) => level === "ERROR").map(({ message }) => message);
+  expect(errors.join()).toContain("gave up after 2 s");
+  expect(errors.join()).toContain("the next hardware manager is asked instead");
+});
+
 test("a line without end takes no more memory than the longest line may", async () => {
   const child = Bun.spawn([process.execPath, `${import.meta.dir}/endless-line.ts`], { stdout: "pipe" });
   const { mebibytes } = (await new Response(child.stdout).json()) as { mebibytes: number };

@@ -87,8 +87,8 @@ export const certificateRenewed: Scenario = {
     const renewal = "src/ironic/certificate-renewal.ts";
     const node = await stage.enrol({
       changedAgent: [
-        { file: renewal, from: "const LOOK_EVERY = 3600;", to: "const LOOK_EVERY = 2;" },
-        { file: renewal, from: "const RENEW_AFTER = VALIDITY / 2;", to: "const RENEW_AFTER = 8;" },
+        { file: renewal, from: /const LOOK_EVERY = \d+;/, to: "const LOOK_EVERY = 2;" },
+        { file: renewal, from: /const RENEW_AFTER = .*;/, to: "const RENEW_AFTER = 8;" },
       ],
     });
     await node.provide();
