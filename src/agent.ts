@@ -9,6 +9,7 @@ import {
   minorForTls,
   waitForInterface,
   warnAboutHalfPairs,
+  warnAboutProtocol,
   warnAboutShortToken,
 } from "./agent/readiness.ts";
 import type { Config } from "./config/config.ts";
@@ -136,6 +137,7 @@ export class Agent {
     const standalone = config.get("standalone");
     // 7, 9: what is configured. 18 comes first: a machine in a tenant's hands has nothing to ask of Ironic.
     warnAboutHalfPairs(config, log);
+    warnAboutProtocol(config, log);
     warnAboutShortToken(config, log);
     if (await isRescued(system)) return this.#explainRescue();
     // 8: before anything reads an option that the answer may set.

@@ -34,6 +34,15 @@ export function warnAboutShortToken(config: Config, log: Logger): void {
     );
 }
 
+/** Ironic calls what it is told: plain HTTP to a port that speaks TLS ends in "connection aborted" there, and in nothing here. */
+export function warnAboutProtocol(config: Config, log: Logger): void {
+  if (config.get("listen_tls") && config.get("advertise_protocol") === "http")
+    log.warning(
+      "listen_tls is on, but advertise_protocol is http: Ironic will be told to call the API without TLS, and fail. Set " +
+        "advertise_protocol = https, unless something in between takes the TLS off.",
+    );
+}
+
 /** Drivers may still be loading; without any network card the lookup could only fail. Never fails for a missing card. */
 export async function waitForInterface(
   managers: HardwareManagers,
