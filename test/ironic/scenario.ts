@@ -50,8 +50,6 @@ export interface DiskRequest {
   sizeGiB?: number;
   /** A file with leftovers instead of an empty disk, used in place. */
   file?: string;
-  /** Bytes, 512 unless said otherwise. */
-  sectorSize?: 4096;
 }
 
 export interface DeployOptions {
@@ -214,13 +212,11 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-function diskOptions({ bus, sizeGiB, file, sectorSize }: DiskRequest, index: number): DiskOptions {
+function diskOptions({ bus, sizeGiB, file }: DiskRequest, index: number): DiskOptions {
   const serial = `RIG${index.toString().padStart(4, "0")}`;
-  const sectors = sectorSize === undefined ? {} : { sectorSize };
   return {
     bus,
     serial,
-    ...sectors,
     ...(file === undefined ? { sizeBytes: (sizeGiB ?? 8) * GIB } : { file }),
   };
 }

@@ -10,8 +10,6 @@ export interface DiskOptions {
   sizeBytes?: number;
   file?: string;
   readOnly?: boolean;
-  /** Bytes, 512 unless said otherwise; SATA disks have no other. */
-  sectorSize?: 4096;
 }
 
 export interface NicOptions {
@@ -109,11 +107,7 @@ function diskArguments(disk: DiskOptions, index: number, file: string, bootIndex
   const id = `disk${index}`;
   // cache=unsafe: nobody needs the disk after a crash of the host, and flushes are slow.
   const drive = `if=none,id=${id},format=raw,cache=unsafe,discard=unmap,file=${escaped(file)}`;
-  const sectors =
-    disk.sectorSize === undefined
-      ? ""
-      : `,logical_block_size=${disk.sectorSize},physical_block_size=${disk.sectorSize}`;
-  const common = `drive=${id},serial=${escaped(disk.serial)}${bootIndex}${sectors}`;
+  const common = `drive=${id},serial=${escaped(disk.serial)}${bootIndex}`;
   const devices: Record<DiskBus, string[]> = {
     virtio: ["-device", `virtio-blk-pci,${common}`],
     sata: ["-device", `ide-hd,bus=ide.${index},${common}`],

@@ -22,6 +22,6 @@ function partitionImage(kind: string, firmware: Firmware, disk: DiskRequest): Sc
 export const partitionImages: readonly Scenario[] = [
   // GRUB of the image, run by the agent.
   partitionImage("virtio", "bios", { bus: "virtio" }),
-  // The image's own EFI files; and a config drive that such a disk cannot hold as an ISO.
-  partitionImage("nvme-4096", "uefi", { bus: "nvme", sectorSize: 4096 }),
+  // The image's own EFI files.
+  partitionImage("nvme", "uefi", { bus: "nvme" }),
 ];
