@@ -6,6 +6,7 @@ import type { Static, TObject, TSchema } from "@sinclair/typebox";
 import { Value, type ValueError } from "@sinclair/typebox/value";
 import { InvalidCommandParamsError } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
+import { TYPE_WORDS, wantedWords } from "../schema-words.ts";
 
 /**
  * Splits `params` into those the schema names (of the types it asks for) and all others.
@@ -34,28 +35,12 @@ function complaints(schema: TSchema, value: unknown): string[] {
 function complaint(error: ValueError): string {
   const name = error.path.slice(1);
   if (error.value === undefined) return `'${name}' is missing`;
-  return `'${name}' must be ${wanted(error.schema)}, not ${found(error.value)}`;
-}
-
-const NOUNS: Readonly<Record<string, string>> = {
-  object: "an object",
-  array: "a list",
-  string: "a string",
-  boolean: "true or false",
-  number: "a number",
-  integer: "an integer",
-  null: "null",
-};
-
-function wanted(schema: TSchema): string {
-  const alternatives: unknown = schema.anyOf;
-  if (Array.isArray(alternatives)) return alternatives.map((member: TSchema) => wanted(member)).join(" or ");
-  return NOUNS[String(schema.type)] ?? "of another type";
+  return `'${name}' must be ${wantedWords(error.schema)}, not ${found(error.value)}`;
 }
 
 function found(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "a list";
   if (typeof value === "boolean") return String(value);
-  return NOUNS[typeof value] ?? typeof value;
+  return TYPE_WORDS[typeof value] ?? typeof value;
 }

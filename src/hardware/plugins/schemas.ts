@@ -5,6 +5,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value, type ValueError } from "@sinclair/typebox/value";
 import { HardwareManagerConfigurationError } from "../../errors.ts";
 import { isJsonObject, type Json } from "../../json.ts";
+import { wantedWords } from "../../schema-words.ts";
 
 const nullable = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()], { default: null });
 const text = Type.String();
@@ -204,7 +205,7 @@ function jsonCopy(value: unknown, who: string): unknown {
 function complaint({ path, schema, value }: ValueError): string {
   const name = path === "" ? "the answer" : `"${memberName(path)}"`;
   if (value === undefined) return `${name} is missing`;
-  return `${name} must be ${wanted(schema)}, not ${shown(value)}`;
+  return `${name} must be ${wantedWords(schema)}, not ${shown(value)}`;
 }
 
 /** `/steps/clean/0/priority` → `steps.clean[0].priority`. */
@@ -214,27 +215,6 @@ function memberName(path: string): string {
     .split("/")
     .map((part, index) => (/^\d+$/.test(part) ? `[${part}]` : index === 0 ? part : `.${part}`))
     .join("");
-}
-
-const NOUNS: Readonly<Record<string, string>> = {
-  object: "an object",
-  array: "a list",
-  string: "a text",
-  boolean: "true or false",
-  number: "a number",
-  integer: "an integer",
-  null: "null",
-};
-
-function wanted(schema: TSchema): string {
-  const alternatives: unknown = schema.anyOf;
-  if (Array.isArray(alternatives)) return alternatives.map((member: TSchema) => wanted(member)).join(" or ");
-  if ("const" in schema) return JSON.stringify(schema.const);
-  if (typeof schema.pattern === "string") return `a text like ${schema.pattern}`;
-  const noun = NOUNS[String(schema.type)] ?? "of another type";
-  if (typeof schema.minimum === "number") return `${noun} of ${schema.minimum} or more`;
-  if (typeof schema.exclusiveMinimum === "number") return `${noun} over ${schema.exclusiveMinimum}`;
-  return schema.type === "string" && schema.minLength === 1 ? "a text that is not empty" : noun;
 }
 
 function shown(value: unknown): string {
