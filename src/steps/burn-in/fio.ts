@@ -12,7 +12,16 @@ export function fioOnDisks(
 ): string[] {
   return [
     ...["fio", "--rw", "readwrite", "--bs", "4k", "--direct", "1", "--ioengine", "libaio", "--iodepth", "32"],
-    ...["--verify", "crc32c", "--verify_dump", "1", "--continue_on_error", "verify"],
+    ...[
+      "--verify",
+      "crc32c",
+      "--verify_dump",
+      "1",
+      "--verify_state_save",
+      "0",
+      "--continue_on_error",
+      "verify",
+    ],
     ...["--loops", String(options.loops), "--runtime", options.runtime.text, "--time_based"],
     ...outputTo(options.outputFile),
     ...devices.flatMap((device) => ["--name", device]),
