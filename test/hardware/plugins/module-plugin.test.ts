@@ -506,7 +506,7 @@ describe("what a plug-in does wrong", () => {
       ["return [{ step: 'go' }] as any;", 'Acme.getCleanSteps, step 1 (go): "run" is missing'],
       ["return [{ step: 'go', run: 'later' }] as any;", '"run" must be a function, not string'],
       ["return [{ run() {} }] as any;", 'Acme.getCleanSteps, step 1: "step" is missing'],
-      ["return [{ step: 'no such name', run() {} }] as any;", '"step" must be a text like'],
+      ["return [{ step: 'no such name', run() {} }] as any;", '"step" must be a string like'],
       ["return [null] as any;", "Acme.getCleanSteps, step 1"],
       [
         "return [defineStep({ step: 'go', argsinfo: { a: {} }, run() {} } as any)];",
@@ -642,7 +642,7 @@ describe("files that do not load", () => {
     [
       "a version that is none",
       plugin("override readonly version = 7 as any;"),
-      '"version" must be a text that is not empty, not 7',
+      '"version" must be a string that is not empty, not 7',
     ],
   ];
   test.each(cases)("%s", async (_, source, reason) => {

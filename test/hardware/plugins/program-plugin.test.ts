@@ -215,7 +215,7 @@ describe("what a program does wrong", () => {
     ["fails", "#!/bin/sh\necho broken >&2; exit 3", "broken"],
     ["hangs", "#!/bin/sh\nsleep 1000", "gave up after 1 s"],
     ["speaks another protocol", program({ protocol: 2 }), '"protocol" must be 1, not 2'],
-    ["has no name", program({ name: null }), '"name" must be a text like'],
+    ["has no name", program({ name: null }), '"name" must be a string like'],
     [
       "has a wrong priority",
       program({ steps: { clean: [{ step: "go", priority: "high" }] } }),
