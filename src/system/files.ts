@@ -134,6 +134,7 @@ export const realFiles: Files = {
 
   async place(path, content, as) {
     const writing = <T>(work: () => Promise<T>) => named("writing", path, work);
+    // Mostly there is none; whatever else is wrong with the place, the writing will say.
     const old = await fs.lstat(path).catch(() => null);
     const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
     try {

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { consoleTail } from "../rig/console.ts";
 import { enterNamespace } from "../rig/namespace.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
+import { abortedBySignals, Interrupted } from "../rig/signals.ts";
 import { dropLargeFiles, runDemo } from "./demo.ts";
 import type { Excerpt } from "./driver.ts";
 import { EmbeddedDriver } from "./embedded-driver.ts";
@@ -14,19 +15,6 @@ import { IronicDriver } from "./ironic-driver.ts";
 import { type DemoOptions, parseOptions, USAGE, UsageError } from "./options.ts";
 import { Phases } from "./phases.ts";
 import { failureReport, successReport } from "./report.ts";
-
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
-
-/** The run was ended by a signal; `exitCode` is what a shell expects then. */
-class Interrupted extends Error {
-  override readonly name = "Interrupted";
-  readonly exitCode: number;
-
-  constructor(exitCode: number) {
-    super("interrupted");
-    this.exitCode = exitCode;
-  }
-}
 
 function optionsOrExit(): DemoOptions {
   try {
@@ -42,21 +30,18 @@ function optionsOrExit(): DemoOptions {
 }
 
 async function demo(options: DemoOptions): Promise<number> {
-  const interruption = new AbortController();
-  for (const [signal, exitCode] of Object.entries(SIGNALS)) {
-    process.on(signal, () => interruption.abort(new Interrupted(exitCode)));
-  }
+  const signal = abortedBySignals();
   const driver = options.ironic ? new IronicDriver(options.timeout) : new EmbeddedDriver();
   const phases = new Phases(process.stdout);
   const directory = await makeRunDirectory("demo");
   try {
-    const figures = await runDemo({ options, driver, phases, directory, signal: interruption.signal });
+    const figures = await runDemo({ options, driver, phases, directory, signal });
     process.stdout.write(successReport(phases.results, figures));
     if (options.keep) process.stdout.write(`  kept in ${directory}\n`);
     else await rm(directory, { recursive: true });
     return 0;
   } catch (error) {
-    const { reason } = interruption.signal;
+    const { reason } = signal;
     if (reason instanceof Interrupted) {
       phases.fail("interrupted");
       if (!options.keep) await rm(directory, { recursive: true });

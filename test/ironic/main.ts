@@ -8,6 +8,7 @@ import { UsageError } from "../demo/options.ts";
 import { Phases } from "../demo/phases.ts";
 import { enterNamespace } from "../rig/namespace.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
+import { abortedBySignals, Interrupted } from "../rig/signals.ts";
 import { nodeAsOperatorsSeeIt } from "./baremetal.ts";
 import { parseRunOptions, type RunOptions, USAGE } from "./options.ts";
 import { packageVersion } from "./python-service.ts";
@@ -16,24 +17,12 @@ import { type Scenario, Stage } from "./scenario.ts";
 import { SCENARIOS } from "./scenarios/all.ts";
 import { openSite, type Site } from "./site.ts";
 
-const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 const REPORT = join(import.meta.dir, "report.md");
 const CONSOLE_LINES = 30;
 const CONDUCTOR_LINES = 12;
 const LONGEST_LINE = 400;
 
 const screen = { write: (text: string) => process.stdout.write(text) };
-
-/** The run was ended by a signal; `exitCode` is what a shell expects then. */
-class Interrupted extends Error {
-  override readonly name = "Interrupted";
-  readonly exitCode: number;
-
-  constructor(exitCode: number) {
-    super("interrupted");
-    this.exitCode = exitCode;
-  }
-}
 
 function optionsOrExit(): RunOptions {
   try {
@@ -54,11 +43,7 @@ function listed({ name, about }: Scenario): string {
 }
 
 async function play(options: RunOptions): Promise<number> {
-  const interruption = new AbortController();
-  const { signal } = interruption;
-  for (const [name, exitCode] of Object.entries(SIGNALS)) {
-    process.on(name, () => interruption.abort(new Interrupted(exitCode)));
-  }
+  const signal = abortedBySignals();
   const directory = await makeRunDirectory("ironic");
   const results: ScenarioResult[] = [];
   let facts: RunFacts;
