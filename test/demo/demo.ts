@@ -9,14 +9,13 @@ import { buildAgent } from "../rig/executable.ts";
 import { demoImage } from "../rig/image.ts";
 import { Machine } from "../rig/machine.ts";
 import { Network } from "../rig/network.ts";
-import { composeRamdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import { type BaseOptions, composeRamdisk, type Ramdisk, ramdiskBase } from "../rig/ramdisk.ts";
 import type { Driver } from "./driver.ts";
 import type { DemoOptions } from "./options.ts";
 import type { Phases } from "./phases.ts";
 import type { Figures } from "./report.ts";
 
 const DISK_BYTES = 8 * 1024 ** 3;
-const MEMORY_MIB = 2048;
 const MACS = ["52:54:00:de:30:01", "52:54:00:de:30:02"] as const;
 
 export interface DemoRun {
@@ -30,16 +29,10 @@ export interface DemoRun {
 export async function runDemo({ options, driver, phases, directory, signal }: DemoRun): Promise<Figures> {
   const building = { fresh: options.fresh, report: (line: string) => phases.progress(line), signal };
 
-  phases.begin("agent");
-  const agent = join(directory, "ironic-python-agent");
-  await buildAgent(agent, directory, signal);
-  const { size: agentBytes } = await stat(agent);
-
-  phases.begin("ramdisk");
-  const ramdisk = await composeRamdisk(await ramdiskBase(building), {
-    agent,
-    output: join(directory, "initrd"),
-  });
+  const { ramdisk, agentBytes } =
+    options.ramdisk === null
+      ? await ownRamdisk(building, { directory, phases, signal })
+      : { ramdisk: options.ramdisk, agentBytes: null };
   const { size: ramdiskBytes } = await stat(ramdisk.initrd);
 
   phases.begin("image");
@@ -54,7 +47,7 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
     name: "demo",
     directory,
     firmware: options.firmware,
-    memoryMiB: MEMORY_MIB,
+    memoryMiB: options.memoryMiB,
     cpus: 2,
     disks: [{ bus: options.disk, serial: "DEMO0001", sizeBytes: DISK_BYTES }],
     nics: [
@@ -73,6 +66,7 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
       node: { uuid, name: "demo-node", macs: MACS },
       machine,
       ramdisk,
+      kernelParameters: options.append.split(" ").filter((word) => word !== ""),
       bootMode: options.firmware,
       image: {
         url: images.urlOf(file.file.slice(file.file.lastIndexOf("/") + 1)),
@@ -104,6 +98,21 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
     agentBytes,
     marker: booted.text,
   };
+}
+
+/** The agent as it is now, in the rig's own ramdisk. */
+async function ownRamdisk(
+  building: BaseOptions,
+  { directory, phases, signal }: Pick<DemoRun, "directory" | "phases" | "signal">,
+): Promise<{ ramdisk: Ramdisk; agentBytes: number }> {
+  phases.begin("agent");
+  const agent = join(directory, "ironic-python-agent");
+  await buildAgent(agent, directory, signal);
+  const { size: agentBytes } = await stat(agent);
+
+  phases.begin("ramdisk");
+  const base = await ramdiskBase(building);
+  return { ramdisk: await composeRamdisk(base, { agent, output: join(directory, "initrd") }), agentBytes };
 }
 
 /** Removes what takes space: the machine's disk and the ramdisk. The logs stay. */

@@ -12,6 +12,8 @@ export interface Deployment {
   node: { uuid: string; name: string; macs: readonly [string, ...string[]] };
   machine: Machine;
   ramdisk: Ramdisk;
+  /** What the ramdisk's kernel is told beyond what the conductor says by itself. */
+  kernelParameters: readonly string[];
   bootMode: BootMode;
   image: { url: string; format: "raw" | "qcow2"; sha256: string; virtualSizeBytes: number };
   configDrive: ConfigDriveData;

@@ -20,7 +20,11 @@ export class EmbeddedDriver implements Driver {
       settings: {
         requireTls: true,
         deployLogsCollect: "always",
-        kernelParameters: [...DEFAULT_SETTINGS.kernelParameters, "console=ttyS0"],
+        kernelParameters: [
+          ...DEFAULT_SETTINGS.kernelParameters,
+          "console=ttyS0",
+          ...deployment.kernelParameters,
+        ],
         // The same 35 seconds as Ironic's, looked at more often.
         powerOffInterval: 1000,
         powerOffAttempts: 35,

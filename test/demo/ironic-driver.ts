@@ -25,7 +25,7 @@ export class IronicDriver implements Driver {
   }
 
   async deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts> {
-    const { machine, ramdisk, address, image, configDrive } = deployment;
+    const { machine, ramdisk, kernelParameters, address, image, configDrive } = deployment;
     phases.begin("Ironic");
     const ironic = this.#resources.use(
       await Ironic.start({
@@ -47,6 +47,9 @@ export class IronicDriver implements Driver {
         name: deployment.node.name,
         firmware: deployment.bootMode,
         macs: deployment.node.macs,
+        ...(kernelParameters.length === 0
+          ? {}
+          : { driverInfo: { kernel_append_params: ["%default%", ...kernelParameters].join(" ") } }),
         phases,
         signal,
       }),

@@ -1,6 +1,7 @@
 // The demo's command line: what it takes, and that everything else is refused in one line.
 
 import { expect, test } from "bun:test";
+import { resolve } from "node:path";
 import { parseOptions, UsageError } from "./options.ts";
 
 test("without options: BIOS, raw, virtio", () => {
@@ -9,6 +10,9 @@ test("without options: BIOS, raw, virtio", () => {
     image: "raw",
     disk: "virtio",
     ironic: false,
+    ramdisk: null,
+    append: "",
+    memoryMiB: 2048,
     fresh: false,
     keep: false,
     timeout: 1_200_000,
@@ -16,16 +20,26 @@ test("without options: BIOS, raw, virtio", () => {
 });
 
 test("all options", () => {
-  const args = "--uefi --image qcow2 --disk nvme --ironic --fresh --keep --timeout 60".split(" ");
-  expect(parseOptions(args)).toEqual({
+  const args = "--uefi --image qcow2 --disk nvme --ironic --memory 512 --fresh --keep --timeout 60".split(
+    " ",
+  );
+  expect(parseOptions([...args, "--append", "ipa-debug=1 quiet"])).toEqual({
     firmware: "uefi",
     image: "qcow2",
     disk: "nvme",
     ironic: true,
+    ramdisk: null,
+    append: "ipa-debug=1 quiet",
+    memoryMiB: 512,
     fresh: true,
     keep: true,
     timeout: 60_000,
   });
+});
+
+test("a kernel and a ramdisk made elsewhere", () => {
+  const { ramdisk } = parseOptions(["--kernel", "package.json", "--ramdisk", import.meta.path]) ?? {};
+  expect(ramdisk).toEqual({ kernel: resolve("package.json"), initrd: import.meta.path });
 });
 
 test("help wins", () => {
@@ -37,6 +51,9 @@ test.each([
   [["--disk", "ide"], '--disk must be virtio or sata or nvme, not "ide"'],
   [["--timeout", "0"], '--timeout must be a number of seconds, not "0"'],
   [["--timeout", "1m"], '--timeout must be a number of seconds, not "1m"'],
+  [["--memory", "2G"], '--memory must be a number of MiB, not "2G"'],
+  [["--kernel", "package.json"], "--kernel and --ramdisk are given together or not at all"],
+  [["--kernel", "missing", "--ramdisk", "missing"], "--kernel missing cannot be read: ENOENT"],
   [["--unknown"], "Unknown option '--unknown'"],
   [["extra"], "Unexpected argument 'extra'"],
   [["--image"], "argument missing"],

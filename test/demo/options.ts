@@ -1,5 +1,7 @@
 // The demo's command line.
 
+import { accessSync, constants } from "node:fs";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export interface DemoOptions {
@@ -8,6 +10,12 @@ export interface DemoOptions {
   disk: "virtio" | "sata" | "nvme";
   /** The real Ironic instead of the embedded conductor. */
   ironic: boolean;
+  /** A kernel and a ramdisk with an agent, made elsewhere, instead of our own; null for our own. */
+  ramdisk: { kernel: string; initrd: string } | null;
+  /** Further kernel parameters for the ramdisk. */
+  append: string;
+  /** The machine's memory in MiB. */
+  memoryMiB: number;
   /** Builds ramdisk and image again. */
   fresh: boolean;
   /** Keeps the run's directory when all went well, too. */
@@ -25,6 +33,10 @@ conductor drive the agent, and waits for the deployed system to come up from the
   --image FORMAT      raw (default) or qcow2
   --disk BUS          virtio (default), sata or nvme
   --ironic            the real Ironic and a BMC instead of the embedded conductor
+  --kernel FILE       with --ramdisk: boot these, made elsewhere, instead of a ramdisk of the agent as it is here
+  --ramdisk FILE
+  --append WORDS      further kernel parameters for the ramdisk
+  --memory MIB        the machine's memory (default 2048)
   --fresh             build ramdisk and image again
   --keep              keep disk and logs of the machine (a failed run keeps them anyway)
   --timeout SECONDS   longest time from power-on to the deployed system (default 1200)
@@ -45,9 +57,12 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
     image: oneOf("--image", values.image, ["raw", "qcow2"]),
     disk: oneOf("--disk", values.disk, ["virtio", "sata", "nvme"]),
     ironic: values.ironic,
+    ramdisk: ramdisk(values.kernel, values.ramdisk),
+    append: values.append,
+    memoryMiB: wholeNumber("--memory", values.memory, "MiB"),
     fresh: values.fresh,
     keep: values.keep,
-    timeout: seconds("--timeout", values.timeout) * 1000,
+    timeout: wholeNumber("--timeout", values.timeout, "seconds") * 1000,
   };
 }
 
@@ -60,6 +75,10 @@ function parsed(args: readonly string[]) {
         image: { type: "string", default: "raw" },
         disk: { type: "string", default: "virtio" },
         ironic: { type: "boolean", default: false },
+        kernel: { type: "string" },
+        ramdisk: { type: "string" },
+        append: { type: "string", default: "" },
+        memory: { type: "string", default: "2048" },
         fresh: { type: "boolean", default: false },
         keep: { type: "boolean", default: false },
         timeout: { type: "string", default: "1200" },
@@ -79,9 +98,27 @@ function oneOf<T extends string>(option: string, value: string, choices: readonl
   return choice;
 }
 
-function seconds(option: string, value: string): number {
+function ramdisk(kernel: string | undefined, initrd: string | undefined): DemoOptions["ramdisk"] {
+  if (kernel === undefined && initrd === undefined) return null;
+  if (kernel === undefined || initrd === undefined) {
+    throw new UsageError("--kernel and --ramdisk are given together or not at all");
+  }
+  return { kernel: readable("--kernel", kernel), initrd: readable("--ramdisk", initrd) };
+}
+
+/** The file's absolute path: it is opened by processes that run elsewhere. */
+function readable(option: string, file: string): string {
+  try {
+    accessSync(file, constants.R_OK);
+  } catch (error) {
+    throw new UsageError(`${option} ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
+  }
+  return resolve(file);
+}
+
+function wholeNumber(option: string, value: string, unit: string): number {
   if (!/^[1-9]\d{0,5}$/.test(value)) {
-    throw new UsageError(`${option} must be a number of seconds, not "${value}"`);
+    throw new UsageError(`${option} must be a number of ${unit}, not "${value}"`);
   }
   return Number(value);
 }

@@ -8,7 +8,8 @@ export interface Figures {
   agent: AgentFacts;
   image: { format: string; sizeBytes: number; virtualSizeBytes: number };
   ramdiskBytes: number;
-  agentBytes: number;
+  /** Null when the ramdisk was made elsewhere. */
+  agentBytes: number | null;
   /** The deployed system's own words. */
   marker: string;
 }
@@ -39,7 +40,7 @@ export function successReport(phases: readonly PhaseResult[], figures: Figures):
             string,
           ],
         ]),
-    ["agent", `${agent.version} at ${agent.url}, executable ${mebibytes(figures.agentBytes)}`],
+    ["agent", `${agent.version} at ${agent.url}${executable(figures.agentBytes)}`],
     ["its TLS certificate", agent.fingerprint ?? "none"],
     ["ramdisk", mebibytes(figures.ramdiskBytes)],
     ["deployed system", figures.marker],
@@ -81,6 +82,10 @@ function quoted(text: string): string {
     .split("\n")
     .map((line) => `  | ${cut(line)}`)
     .join("\n");
+}
+
+function executable(bytes: number | null): string {
+  return bytes === null ? "" : `, executable ${mebibytes(bytes)}`;
 }
 
 function mebibytes(bytes: number): string {
