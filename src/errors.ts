@@ -17,9 +17,10 @@ export class RestError extends Error {
   readonly summary: string = "An error occurred";
   readonly details: string;
 
-  constructor(details: string = DEFAULT_DETAILS, options?: ErrorOptions) {
-    super(details, options);
-    this.details = details;
+  /** Empty details, e.g. of a foreign error without a message, say as little as none. */
+  constructor(details = "", options?: ErrorOptions) {
+    super(details || DEFAULT_DETAILS, options);
+    this.details = details || DEFAULT_DETAILS;
   }
 
   override toString(): string {
@@ -211,6 +212,12 @@ export class SoftwareRAIDError extends RestError {
   override readonly summary = "Software RAID caused unknown error";
 }
 
+/** What the kernel tells of the machine's NUMA nodes makes no sense; the collector that meets it leaves the topology out. */
+export class IncompatibleNumaFormatError extends RestError {
+  override readonly type = "IncompatibleNumaFormatError";
+  override readonly summary = "Error in NUMA node data format";
+}
+
 /** Cleaning would destroy a file system that other machines share. */
 export class ProtectedDeviceError extends CleaningError {
   override readonly type = "ProtectedDeviceError";
@@ -218,9 +225,9 @@ export class ProtectedDeviceError extends CleaningError {
 
   constructor(device: string, content: string) {
     const text =
-      `Protected ${content} found on device ${device}. This volume or contents may be a shared block device. ` +
-      "Please consult your storage administrator and restart cleaning after either detaching the volumes, or " +
-      "instructing the agent to not protect contents.";
+      `Protected ${content} located on device ${device}. This volume or contents may be a shared block device. ` +
+      "Please consult your storage administrator, and restart cleaning after either detaching the volumes, or " +
+      "instructing the agent to not protect contents (option guard_special_filesystems).";
     super(text);
     this.summary = text;
   }

@@ -228,6 +228,17 @@ describe("the executable as an agent", () => {
     expect(log).toContain("Serving the API at");
   });
 
+  test("control-plane 2.7: lines of DEBUG name function, file and line of the source", async () => {
+    const { child } = await serving({ argv: ["--debug"] });
+    child.kill("SIGTERM");
+    await child.exited;
+    const log = await new Response(child.stdout).text();
+    const places = log.matchAll(/ DEBUG [a-z_.]+ (?:\[-\] )?.* (\S+) (src\/[a-z/-]+\.ts):(\d+)$/gm);
+    const files = new Set([...places].map(([, , file]) => file));
+    expect(files.size).toBeGreaterThan(0);
+    for (const file of files) expect(await Bun.file(`${import.meta.dir}/../${file}`).exists()).toBe(true);
+  });
+
   test("control-plane 11.18: without a URL of Ironic it says so and serves", async () => {
     const port = await freePort();
     const child = await spawn({ argv: ["--listen_port", `${port}`, "--disk_wait_attempts", "0"] });

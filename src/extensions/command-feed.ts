@@ -145,7 +145,8 @@ class Follower {
   }
 }
 
-function shorten(record: LogRecord): LogRecord {
+/** What readers of a command's events get: not where in the program the line was written, and not all of a long one. */
+function shorten({ place: _, ...record }: LogRecord): LogRecord {
   if (record.message.length <= LONGEST_LINE) return record;
   return { ...record, message: `${record.message.slice(0, LONGEST_LINE)}…` };
 }

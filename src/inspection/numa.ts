@@ -1,6 +1,7 @@
 // The collector numa-topology: which memory, processors and network cards belong together. A machine whose
 // kernel tells something odd has no topology, which is no failure. Rules: hardware specification 11.2.
 
+import { IncompatibleNumaFormatError } from "../errors.ts";
 import { interfaceNames } from "../hardware/network-interfaces.ts";
 import type { JsonObject } from "../json.ts";
 import type { System } from "../system/system.ts";
@@ -10,8 +11,6 @@ const NODES = "/sys/devices/system/node";
 
 /** kB by the unit of meminfo's numbers. */
 const UNITS: Readonly<Record<string, number>> = { kb: 1, mb: 1024, gb: 1024 * 1024 };
-
-class NumaFormatError extends Error {}
 
 type NumaNode = { readonly id: number; readonly path: string };
 
@@ -25,8 +24,8 @@ export const collectNuma: Collector = async ({ system }) => {
     ]);
     return { numa_topology: { ram, cpus: cpus.flat(), nics } };
   } catch (error) {
-    if (!(error instanceof NumaFormatError)) throw error;
-    system.log.warning(`the NUMA topology is left out: ${error.message}`);
+    if (!(error instanceof IncompatibleNumaFormatError)) throw error;
+    system.log.warning(`the NUMA topology is left out: ${error.details}`);
     return {};
   }
 };
@@ -38,7 +37,7 @@ async function numaNodes(system: System): Promise<NumaNode[]> {
     id: wholeNumber(name.slice("node".length), `${NODES}/${name}`),
     path: `${NODES}/${name}`,
   }));
-  if (nodes.length === 0) throw new NumaFormatError(`there are no nodes in ${NODES}`);
+  if (nodes.length === 0) throw new IncompatibleNumaFormatError(`there are no nodes in ${NODES}`);
   return nodes.sort((left, right) => left.id - right.id);
 }
 
@@ -48,7 +47,7 @@ async function memoryOf(system: System, { id, path }: NumaNode): Promise<JsonObj
   const [, digits = "", unit = ""] = /:\s*(\d+)\s*([a-zA-Z]+)\s*$/.exec(total ?? "") ?? [];
   const factor = UNITS[unit.toLowerCase()];
   if (digits === "" || factor === undefined)
-    throw new NumaFormatError(`${path}/meminfo does not tell the size of the memory`);
+    throw new IncompatibleNumaFormatError(`${path}/meminfo does not tell the size of the memory`);
   return { numa_node: id, size_kb: Number(digits) * factor };
 }
 
@@ -84,6 +83,6 @@ async function networkCards(system: System): Promise<JsonObject[]> {
 }
 
 function wholeNumber(text: string | null, place: string): number {
-  if (text === null || !/^-?\d+$/.test(text)) throw new NumaFormatError(`${place} holds no number`);
+  if (text === null || !/^-?\d+$/.test(text)) throw new IncompatibleNumaFormatError(`${place} holds no number`);
   return Number(text);
 }

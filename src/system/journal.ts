@@ -27,9 +27,20 @@ export function journalDatagram(record: LogRecord, identity: JournalIdentity): U
     ["LOGGER_NAME", record.logger],
     ["LOGGER_LEVEL", record.level],
     ["PROCESS_NAME", identity.program],
+    ...codeFields(record),
     ["MESSAGE", record.message],
   ];
   return Buffer.concat(fields.map(([name, value]) => field(name, value)));
+}
+
+/** The journal's own names for the place in the code. */
+function codeFields({ place }: LogRecord): [string, string][] {
+  if (!place) return [];
+  return [
+    ["CODE_FILE", place.file],
+    ["CODE_LINE", String(place.line)],
+    ["CODE_FUNC", place.function],
+  ];
 }
 
 /** Gives records to the journal; `failed` gets those it did not take. @throws Error when there is no journal. */

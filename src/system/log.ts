@@ -2,6 +2,7 @@
 // The human format is the reference's (oslo.log), because operators grep for it.
 
 import { errorText } from "../errors.ts";
+import { callerOf, type LogPlace } from "./log-place.ts";
 import { formatTime } from "./log-time.ts";
 import { printable } from "./printable.ts";
 import { redactText, redactValue } from "./redact.ts";
@@ -24,6 +25,8 @@ export type LogRecord = {
   readonly level: LogLevel;
   readonly logger: string;
   readonly message: string;
+  /** Only while debugging. */
+  readonly place?: LogPlace | null;
 };
 
 /** Takes finished, redacted records. */
@@ -40,20 +43,30 @@ export type Threshold = LogLevel | ((logger: string) => LogLevel);
 
 /** Builds a logger that drops records below `threshold` and redacts the others before they reach `sink`. */
 export function createLogger(name: string, threshold: Threshold, sink: LogSink): Logger {
-  const write = (level: LogLevel, message: string, context: unknown) => {
-    const least = typeof threshold === "string" ? threshold : threshold(name);
-    if (SEVERITY[level] < SEVERITY[least]) return;
-    const record = (text: string, at: LogLevel) =>
-      sink({ time: Date.now() / 1000, level: at, logger: name, message: redactText(printable(text)) });
-    record(context === undefined ? message : `${message}: ${describe(context)}`, level);
-    if (context instanceof Error && context.stack !== undefined && least === "DEBUG")
-      record(context.stack, "DEBUG");
+  const at = (level: LogLevel) => {
+    const method = (message: string, context?: unknown): void => {
+      const least = typeof threshold === "string" ? threshold : threshold(name);
+      if (SEVERITY[level] < SEVERITY[least]) return;
+      const place = least === "DEBUG" ? { place: callerOf(method) } : {};
+      const record = (text: string, as: LogLevel) =>
+        sink({
+          time: Date.now() / 1000,
+          level: as,
+          logger: name,
+          message: redactText(printable(text)),
+          ...place,
+        });
+      record(context === undefined ? message : `${message}: ${describe(context)}`, level);
+      if (context instanceof Error && context.stack !== undefined && least === "DEBUG")
+        record(context.stack, "DEBUG");
+    };
+    return method;
   };
   return {
-    debug: (message, context) => write("DEBUG", message, context),
-    info: (message, context) => write("INFO", message, context),
-    warning: (message, context) => write("WARNING", message, context),
-    error: (message, context) => write("ERROR", message, context),
+    debug: at("DEBUG"),
+    info: at("INFO"),
+    warning: at("WARNING"),
+    error: at("ERROR"),
     named: (child) => createLogger(child, threshold, sink),
   };
 }
@@ -63,18 +76,23 @@ function describe(context: unknown): string {
   return typeof context === "string" ? context : (JSON.stringify(redactValue(context)) ?? String(context));
 }
 
-/** The reference's line: `2026-01-31 12:00:00.123 PID LEVEL LOGGER [-] TEXT`, local time. */
+/**
+ * The reference's line: `2026-01-31 12:00:00.123 PID LEVEL LOGGER [-] TEXT`, local time. Lines of DEBUG end in
+ * ` FUNCTION FILE:LINE`.
+ */
 export function humanLine(record: LogRecord, pid: number, dateFormat = DEFAULT_DATE_FORMAT): string {
   const date = new Date(record.time * 1000);
   const time = `${formatTime(dateFormat, date)}.${milliseconds(date)}`;
   const prefix = `${time} ${pid} ${record.level} ${record.logger}`;
-  const [first = "", ...more] = record.message.split("\n");
+  const { level, place } = record;
+  const suffix = level === "DEBUG" && place ? ` ${place.function} ${place.file}:${place.line}` : "";
+  const [first = "", ...more] = `${record.message}${suffix}`.split("\n");
   return [`${prefix} [-] ${first}`, ...more.map((line) => `${prefix} ${line}`)].join("\n");
 }
 
 /**
  * One JSON object, with the members of the reference's JSON formatter, because readers are written for them. Null where
- * there is nothing to tell: code places and threads mean nothing in a compiled program.
+ * there is nothing to tell: threads mean nothing here, and the place in the code is known only while debugging.
  */
 export function jsonLine(
   record: LogRecord,
@@ -83,6 +101,8 @@ export function jsonLine(
   dateFormat = DEFAULT_DATE_FORMAT,
 ): string {
   const date = new Date(record.time * 1000);
+  const { place } = record;
+  const filename = place?.file.replace(/^.*\//, "") ?? null;
   return JSON.stringify({
     message: record.message,
     asctime: formatTime(dateFormat, date),
@@ -91,11 +111,11 @@ export function jsonLine(
     args: [],
     levelname: record.level,
     levelno: SEVERITY[record.level],
-    pathname: null,
-    filename: null,
-    module: null,
-    lineno: null,
-    funcname: null,
+    pathname: place?.file ?? null,
+    filename,
+    module: filename?.replace(/\.[^.]*$/, "") ?? null,
+    lineno: place?.line ?? null,
+    funcname: place?.function ?? null,
     created: record.time,
     msecs: date.getMilliseconds(),
     relative_created: null,

@@ -106,6 +106,26 @@ const CLASSES: readonly [errors.RestError, string, number, string, string?][] = 
   [new errors.ClockSyncError("d"), "ClockSyncError", 500, "Error syncing system clock"],
   [new errors.InvalidImage("d"), "InvalidImage", 500, "The provided image is not valid for use"],
   [new errors.BlockDeviceEraseError("d"), "BlockDeviceEraseError", 500, "Error erasing block device"],
+  [
+    new errors.IncompatibleNumaFormatError("d"),
+    "IncompatibleNumaFormatError",
+    500,
+    "Error in NUMA node data format",
+  ],
+  [
+    new errors.ContainerNotPermittedError("evil"),
+    "ContainerNotPermittedError",
+    500,
+    "Container image not permitted",
+    "Container image evil is not in [container]allowed_containers and [container]allow_arbitrary_containers is not enabled.",
+  ],
+  [
+    new errors.ServiceLookupFailure("baremetal", "nobody answered"),
+    "ServiceLookupFailure",
+    500,
+    "Cannot find baremetal service through multicast",
+    "nobody answered",
+  ],
   [new errors.SoftwareRAIDError("d"), "SoftwareRAIDError", 500, "Software RAID caused unknown error"],
   [
     new errors.HardwareManagerConfigurationError("d"),
@@ -148,6 +168,18 @@ describe("failures on the wire", () => {
       });
       expect(String(error)).toBe(`${message}: ${details}`);
     });
+
+  test("a protected device says the same as message and as details, and how to go on", () => {
+    const error = failure(new errors.ProtectedDeviceError("/dev/sda", "VMFS volume")).command_error;
+    expect(error).toMatchObject({ type: "ProtectedDeviceError", code: 500, message: error?.details });
+    expect(error?.details).toStartWith("Protected VMFS volume located on device /dev/sda. ");
+    expect(error?.details).toContain("guard_special_filesystems");
+  });
+
+  test("no text is no details: the reference's words take their place", () => {
+    for (const thrown of [new Error(""), new errors.CleaningError("")])
+      expect(failure(thrown).command_error?.details).toBe(DEFAULT);
+  });
 
   test("anything else is a CommandExecutionError", () => {
     for (const thrown of [new TypeError("x is null"), "x is null"])

@@ -162,7 +162,7 @@ describe("refused before anything is written is", () => {
     const { system, recorded, written } = machine(two, shared);
     const erased = eraseMetadata(context(system), two);
     expect(await rejection(erased)).toBeInstanceOf(ProtectedDeviceError);
-    expect(await thrower(erased)).toThrow(/Red Hat Global File System 2 found on device \/dev\/sda/);
+    expect(await thrower(erased)).toThrow(/Red Hat Global File System 2 located on device \/dev\/sda/);
     expect([wiped(recorded), written]).toEqual([[], []]);
   });
 

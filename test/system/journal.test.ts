@@ -48,6 +48,15 @@ function fields(datagram: Uint8Array): Record<string, string> {
 }
 
 describe("the journal", () => {
+  test("is told the place in the code by its own names", () => {
+    const place = { function: "beat", file: "src/ironic/heartbeat.ts", line: 12 };
+    expect(fields(journalDatagram({ ...record, place }, identity))).toMatchObject({
+      CODE_FILE: "src/ironic/heartbeat.ts",
+      CODE_LINE: "12",
+      CODE_FUNC: "beat",
+    });
+  });
+
   test("gets a record with its fields", () => {
     using journal = receiveUnixDatagrams(`${directory}/socket`);
     journalSink(identity, never, `${directory}/socket`)(record);

@@ -94,7 +94,7 @@ describe("levels", () => {
     setDebug(false);
     all("third");
     const lines = (await readFile(file, "utf8")).trimEnd().split("\n");
-    expect(lines.map((line) => line.split(" ").slice(4).join(" "))).toEqual([
+    expect(lines.map((line) => line.split(" ").slice(4, 7).join(" "))).toEqual([
       "agent.loud.but [-] first",
       "agent [-] second",
       "agent.loud.but [-] second",

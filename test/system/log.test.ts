@@ -53,6 +53,22 @@ describe("createLogger", () => {
     expect(verbose.records[1]?.message).toContain("log.test.ts");
   });
 
+  test("the place in the code is told while debugging, for every level, and not otherwise", () => {
+    const quiet = collect("INFO");
+    quiet.log.info("late");
+    expect(quiet.records[0]).not.toHaveProperty("place");
+    const verbose = collect("DEBUG");
+    function here() {
+      verbose.log.named("agent.child").info("late");
+      verbose.log.debug("later");
+    }
+    here();
+    expect(verbose.records.map(({ place }) => place?.function)).toEqual(["here", "here"]);
+    const [first, second] = verbose.records.map(({ place }) => place);
+    expect(first?.file).toEndWith("log.test.ts");
+    expect((second?.line ?? 0) - (first?.line ?? 0)).toBe(1);
+  });
+
   test("secrets are gone before a sink sees the record, in text and in context", () => {
     const { log, records } = collect("DEBUG");
     log.info("POST /v1/commands/?agent_token=S3CRET");
@@ -75,6 +91,23 @@ describe("lines", () => {
     expect(humanLine(record, 77)).toBe(
       "2026-01-31 12:05:09.042 77 ERROR agent [-] first\n2026-01-31 12:05:09.042 77 ERROR agent second",
     );
+  });
+
+  // control-plane 2.7
+  test("a DEBUG line ends in function, file and line; others do not, though they know them", () => {
+    const place = { function: "beat", file: "src/ironic/heartbeat.ts", line: 12 };
+    const lineOf = (level: LogLevel, message: string) =>
+      humanLine({ ...record, level, message, place }, 77).replaceAll("2026-01-31 12:05:09.042 77 ", "");
+    expect(lineOf("DEBUG", "sent")).toBe("DEBUG agent [-] sent beat src/ironic/heartbeat.ts:12");
+    expect(lineOf("DEBUG", "a\nb")).toBe("DEBUG agent [-] a\nDEBUG agent b beat src/ironic/heartbeat.ts:12");
+    expect(lineOf("INFO", "sent")).toBe("INFO agent [-] sent");
+    expect(JSON.parse(jsonLine({ ...record, place }, 77, "node"))).toMatchObject({
+      pathname: "src/ironic/heartbeat.ts",
+      filename: "heartbeat.ts",
+      module: "heartbeat",
+      lineno: 12,
+      funcname: "beat",
+    });
   });
 
   test("the time has the form that was asked for", () => {
