@@ -2,13 +2,18 @@
 // disks are not waited for, and steps are listed without initializing anything.
 
 import type { Config } from "./config/config.ts";
+import { ConfigurationError } from "./config/configuration-error.ts";
+import type { PrintFormat } from "./config/helper-arguments.ts";
 import { OPTIONS } from "./config/options.ts";
+import { DeviceNotFound } from "./errors.ts";
 import { BUILT_IN_MANAGERS } from "./hardware/built-in.ts";
+import { inventoryTable } from "./hardware/inventory-table.ts";
 import { HardwareManagers, type StepListing } from "./hardware/managers.ts";
 import { missingPrograms } from "./hardware/optional-programs.ts";
 import { installedPlugins, loadPlugins, type PluginOutcome } from "./hardware/plugins/load-plugins.ts";
 import type { PluginSource } from "./hardware/plugins/plugin.ts";
 import { collectIntrospectionData } from "./inspection/introspection.ts";
+import { isJsonObject, type JsonObject } from "./json.ts";
 import { Deployment } from "./steps/deployment.ts";
 import type { StepKind } from "./steps/step.ts";
 import { printable } from "./system/printable.ts";
@@ -16,25 +21,60 @@ import { redactText } from "./system/redact.ts";
 import type { System } from "./system/system.ts";
 import { table } from "./table.ts";
 
-export type Format = "json" | "table";
 /** What a helper prints, and the exit code. */
 export type Answer = { readonly text: string; readonly exitCode: number };
 
 const KINDS: readonly StepKind[] = ["clean", "deploy", "service"];
 
-/** The inventory as JSON, as Ironic gets it. */
-export async function describeInventory(system: System, config: Config): Promise<string> {
+/** The inventory, as JSON as Ironic gets it. */
+export async function describeInventory(
+  system: System,
+  config: Config,
+  format: PrintFormat,
+): Promise<string> {
   const managers = managersFor(system, config, installedPlugins);
   try {
     await managers.load();
-    return JSON.stringify(await managers.inventory({ useCache: true }), null, 2);
+    const inventory = await managers.inventory({ useCache: true });
+    return format === "json" ? JSON.stringify(inventory, null, 2) : inventoryTable(inventory);
+  } finally {
+    await managers.stop();
+  }
+}
+
+/**
+ * The disk that each of these sets of root device hints (JSON objects) chooses, one a line; without any, the disk chosen without
+ * hints. Exit code 1 if one of them chooses none.
+ */
+export async function findRootDevice(
+  system: System,
+  config: Config,
+  hints: readonly string[],
+): Promise<Answer> {
+  const asked = hints.length === 0 ? [{}] : hints.map(parseHints);
+  const managers = managersFor(system, config, installedPlugins);
+  try {
+    await managers.evaluate();
+    const lines: string[] = [];
+    let exitCode = 0;
+    for (const rootDevice of asked) {
+      await managers.node.cache({ properties: { root_device: rootDevice } });
+      try {
+        lines.push(await managers.dispatch("getOsInstallDevice"));
+      } catch (error) {
+        if (!(error instanceof DeviceNotFound)) throw error;
+        lines.push(error.details);
+        exitCode = 1;
+      }
+    }
+    return { text: redactText(printable(lines.join("\n"))), exitCode };
   } finally {
     await managers.stop();
   }
 }
 
 /** The steps of all kinds by manager, with the managers' versions. Exit code 1 if a plug-in could not tell its own. */
-export async function describeSteps(system: System, config: Config, format: Format): Promise<Answer> {
+export async function describeSteps(system: System, config: Config, format: PrintFormat): Promise<Answer> {
   const managers = managersFor(system, config, installedPlugins);
   try {
     await managers.evaluate();
@@ -53,7 +93,11 @@ export async function describeSteps(system: System, config: Config, format: Form
  * What is wrong with the plug-ins, and which features are off because a program is missing. Exit code 1 if a plug-in is broken,
  * or the directory that was asked for is not there; a missing program is no fault.
  */
-export async function checkInstallation(system: System, config: Config, format: Format): Promise<Answer> {
+export async function checkInstallation(
+  system: System,
+  config: Config,
+  format: PrintFormat,
+): Promise<Answer> {
   let outcomes: readonly PluginOutcome[] = [];
   const managers = managersFor(system, config, async (context, signal) => {
     outcomes = await loadPlugins(context, signal);
@@ -117,6 +161,19 @@ type StepLists = Record<`${StepKind}_steps`, StepListing>;
 async function listSteps(managers: HardwareManagers): Promise<StepLists> {
   const lists = KINDS.map(async (kind) => [`${kind}_steps`, await managers.steps(kind, {}, [])] as const);
   return Object.fromEntries(await Promise.all(lists)) as StepLists;
+}
+
+/** @throws ConfigurationError with exit code 2 */
+function parseHints(text: string): JsonObject {
+  let hints: unknown = null;
+  try {
+    hints = JSON.parse(text);
+  } catch {
+    // Refused below, like JSON that is no object.
+  }
+  if (!isJsonObject(hints))
+    throw new ConfigurationError(`root device hints are a JSON object like '{"size": 50}', not: ${text}`, 2);
+  return hints;
 }
 
 /** A helper shows the machine as it is now. */

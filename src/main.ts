@@ -7,6 +7,7 @@ import type { BootMedia } from "./config/boot-media.ts";
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
 import { helpText, USAGE } from "./config/help.ts";
+import { helperArguments, type PrintFormat } from "./config/helper-arguments.ts";
 import { loadConfiguration } from "./config/load.ts";
 import { logSettings } from "./config/log-settings.ts";
 import { errorText } from "./errors.ts";
@@ -20,12 +21,10 @@ import { AGENT_VERSION } from "./version.ts";
 const PROGRAM = "ironic-python-agent";
 const INTROSPECTION_PROGRAM = "ironic-collect-introspection-data";
 const INTROSPECTION_WORD = "collect-introspection-data";
-/** Helpers that can print in two ways, and the switches for that, which are no options: `--format X` would have to be one. */
-const FORMATTED: ReadonlySet<string> = new Set(["steps", "check"]);
-const FORMATS: ReadonlyMap<string, "json" | "table"> = new Map([
-  ["--json", "json"],
-  ["--table", "table"],
-]);
+/** Helpers that can print in two ways. */
+const FORMATTED: ReadonlySet<string> = new Set(["inventory", "steps", "check"]);
+/** Helpers that are asked about something. */
+const ASKED: ReadonlySet<string> = new Set(["root-device"]);
 /** Milliseconds for the log to get out at the end. */
 const DRAIN_PATIENCE = 1000;
 
@@ -37,7 +36,9 @@ type Start = {
   readonly notes: readonly string[];
   readonly warnings: readonly string[];
   /** How a helper is to print, if the command line says it. */
-  readonly format: "json" | "table" | null;
+  readonly format: PrintFormat | null;
+  /** What a helper is asked about. */
+  readonly operands: readonly string[];
 };
 
 /** Runs with a loaded configuration and returns the exit code. */
@@ -47,7 +48,13 @@ const HELPERS: Readonly<Record<string, Program>> = {
   // Helpers print data on standard output, so their log goes to standard error.
   inventory: async (start) => {
     const { describeInventory } = await import("./helpers.ts");
-    return print(await describeInventory(openSystem(start, "stderr"), start.config));
+    return print(await describeInventory(openSystem(start, "stderr"), start.config, start.format ?? "json"));
+  },
+  "root-device": async (start) => {
+    const { findRootDevice } = await import("./helpers.ts");
+    const answer = await findRootDevice(openSystem(start, "stderr"), start.config, start.operands);
+    await print(answer.text);
+    return answer.exitCode;
   },
   steps: async (start) => {
     const { describeSteps } = await import("./helpers.ts");
@@ -99,11 +106,12 @@ async function main(argv: readonly string[]): Promise<number> {
   try {
     // Told at once, because the log is not open yet, and again in the log.
     const notes: string[] = [];
+    const { format, operands, ...own } =
+      helper === undefined
+        ? { argv, format: null, operands: [] }
+        : helperArguments(rest, { formatted: FORMATTED.has(word), operands: ASKED.has(word) });
     const loaded = await loadConfiguration({
-      argv:
-        helper === undefined
-          ? argv
-          : rest.filter((argument) => !FORMATTED.has(word) || !FORMATS.has(argument)),
+      argv: own.argv,
       environment: process.env,
       files: realFiles,
       media: bootMedia((note) => {
@@ -113,12 +121,12 @@ async function main(argv: readonly string[]): Promise<number> {
     });
     if (loaded.action !== "run") return await print(loaded.action === "help" ? helpText() : AGENT_VERSION);
     debug = loaded.config.get("debug");
-    const format = rest.findLast((argument) => FORMATS.has(argument));
     return await (helper ?? runAgent)({
       ...loaded,
       program: word === INTROSPECTION_WORD ? INTROSPECTION_PROGRAM : PROGRAM,
       notes,
-      format: format === undefined ? null : (FORMATS.get(format) ?? null),
+      format,
+      operands,
     });
   } catch (error) {
     const configuration = error instanceof ConfigurationError;

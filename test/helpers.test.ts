@@ -4,9 +4,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { Config } from "../src/config/config.ts";
+import { ConfigurationError } from "../src/config/configuration-error.ts";
 import { missingPrograms, OPTIONAL_PROGRAMS } from "../src/hardware/optional-programs.ts";
-import { checkInstallation, describeSteps } from "../src/helpers.ts";
+import { checkInstallation, describeInventory, describeSteps, findRootDevice } from "../src/helpers.ts";
 import { table } from "../src/table.ts";
+import { loadMachine } from "./hardware/recording/recording.ts";
+import { RAMDISK_FILES } from "./hardware/support.ts";
 import { recordedSystem } from "./support/recorded-system.ts";
 
 let directory: string;
@@ -101,6 +104,44 @@ describe("steps", () => {
     expect(text).toMatch(
       /^deploy +on request +raid\.apply_configuration +GenericHardwareManager +raid_config \[delete_existing\]$/m,
     );
+  });
+});
+
+describe("on a recorded machine", () => {
+  const machine = async () => {
+    const recording = await loadMachine("qemu-uefi");
+    return recordedSystem({ ...recording, files: { ...recording.files, ...RAMDISK_FILES } });
+  };
+
+  test("the inventory is JSON, or a table with the machine, its disks and its interfaces", async () => {
+    const inventory = JSON.parse(await describeInventory(await machine(), Config.of(), "json"));
+    const text = await describeInventory(await machine(), Config.of(), "table");
+    for (const { name, serial } of inventory.disks)
+      expect(text).toMatch(new RegExp(`^${name} +[\\d.]+ .iB .* ${serial}\\b`, "m"));
+    for (const { name, mac_address } of inventory.interfaces)
+      expect(text).toMatch(new RegExp(`^${name} +${mac_address} +down `, "m"));
+    expect(text).toContain(inventory.system_vendor.product_name);
+    expect(text).toMatch(/^boot +uefi$/m);
+    expect(text).toMatch(/^root disk +\/dev\/\w+, if there are no hints$/m);
+  });
+
+  test("the disk that hints choose, one answer a line", async () => {
+    const asked = ['{"serial": "SATA1"}', '{"tran": "nvme"}'];
+    const answer = await findRootDevice(await machine(), Config.of(), asked);
+    expect(answer).toEqual({ text: "/dev/sda\n/dev/nvme0n1", exitCode: 0 });
+  });
+
+  test("hints that choose none end with 1, and say why", async () => {
+    const answer = await findRootDevice(await machine(), Config.of(), ['{"serial": "NONE"}', '{"x": 1}']);
+    expect(answer.exitCode).toBe(1);
+    const [none, invalid] = answer.text.split("\n");
+    expect(none).toMatch(/"NONE".*Disks seen: .*serial SATA1/);
+    expect(invalid).toMatch(/hints x are invalid; valid hints are: size, /);
+  });
+
+  test("hints that are no JSON object are wrong use", async () => {
+    for (const text of ["size=5", "[]", "{"])
+      await expect(findRootDevice(await machine(), Config.of(), [text])).rejects.toThrow(ConfigurationError);
   });
 });
 

@@ -10,17 +10,20 @@ const INDENT = 8;
 
 /** One line on how to call the program, for errors. */
 export const USAGE =
-  "usage: ironic-python-agent [inventory | steps | check | config | collect-introspection-data] [options]; --help explains them";
+  "usage: ironic-python-agent [inventory | root-device | steps | check | config | collect-introspection-data] [options]; --help explains them";
 
 const INTRODUCTION = `usage: ironic-python-agent [WORD] [options]
 
 The agent that a bare metal machine runs while OpenStack Ironic inspects, cleans, deploys or rescues it.
 Without a word in front of the options it runs as that agent; the words make it do one thing and end:
 
-  inventory   print what the agent sees of this machine, as JSON
-  steps       list the steps that the hardware managers offer, as JSON, or with --table for people
+  inventory   print what the agent sees of this machine, as JSON, or with --format table for people
+  root-device [HINTS ...]
+              print the disk that an image would be written to by these root device hints, each as Ironic has
+              them ('{"size": ">= 50", "rotational": false}'); without any, the disk chosen without hints
+  steps       list the steps that the hardware managers offer, as JSON, or with --format table for people
   check       load the plug-in hardware managers, say what is wrong with them (exit code 1 then), and which
-              features are off because a program is missing; with --json for programs
+              features are off because a program is missing; with --format json for programs
   config      print the value of every option and where it comes from
   collect-introspection-data
               inspect this machine for ironic-inspector, once, or again and again as a daemon; also under the

@@ -12,6 +12,7 @@ import {
   lan6Addresses,
   lan6All,
   lan6Enables,
+  lanChannels,
   lanPrint,
 } from "./ipmitool.ts";
 
@@ -22,6 +23,8 @@ const NO_IPV6 = "::/0";
 
 export class Bmc {
   readonly #system: System;
+  /** Under way or answered: the channels to be asked, for all three detections. */
+  #channels: Promise<readonly number[]> | null = null;
   /** Answers of `lan print` under way, so that two detections side by side ask each channel once. */
   readonly #asked = new Map<number, Promise<LanSettings>>();
   #address: Promise<string | null> | null = null;
@@ -70,7 +73,7 @@ export class Bmc {
   }
 
   async #findAddress(): Promise<string> {
-    for (const channel of CHANNELS) {
+    for (const channel of await this.#lanChannels()) {
       const { invalidChannel, ip } = await this.#lan(channel);
       if (invalidChannel) continue;
       const [address] = ip;
@@ -84,7 +87,7 @@ export class Bmc {
   }
 
   async #findV6Address(): Promise<string> {
-    for (const channel of CHANNELS) {
+    for (const channel of await this.#lanChannels()) {
       const enables = await lan6Enables(this.#system, channel);
       if (enables !== "ipv6" && enables !== "both") continue;
       const dynamic = await lan6Addresses(this.#system, channel, "dynamic_addr");
@@ -100,7 +103,7 @@ export class Bmc {
   }
 
   async #findMac(): Promise<string> {
-    for (const channel of CHANNELS) {
+    for (const channel of await this.#lanChannels()) {
       const { invalidChannel, addresses } = await this.#lan(channel);
       if (invalidChannel) continue;
       const [ip, mac] = addresses;
@@ -119,6 +122,18 @@ export class Bmc {
     const addresses = await lan6All(this.#system, channel);
     if (addresses.length === 0) return true;
     return addresses.some(({ address }) => !address.startsWith("::") && !address.startsWith("fe80"));
+  }
+
+  /** All channels, where the BMC or an old ipmitool does not tell which are LANs. A failure is not remembered. */
+  #lanChannels(): Promise<readonly number[]> {
+    this.#channels ??= lanChannels(this.#system, CHANNELS).then(
+      (channels) => (channels.length === 0 ? CHANNELS : channels),
+      (error) => {
+        this.#channels = null;
+        throw error;
+      },
+    );
+    return this.#channels;
   }
 
   #lan(channel: number): Promise<LanSettings> {

@@ -2,7 +2,7 @@
 // what it printed still counts, so bad exit codes are not failures here; an ipmitool that hangs or is missing
 // is. Rules: hardware specification 5.
 
-import { ProgramFailedError } from "../system/programs.ts";
+import { ProgramFailedError, type RunOptions } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 
 /** Seconds for one question: a BMC that needs longer is not going to answer. */
@@ -27,6 +27,17 @@ export type Lan6Address = {
   readonly address: string;
   readonly status: string;
 };
+
+/**
+ * Those of `channels` that a LAN is behind, as `lan print` finds out for itself. One run of the tool answers for all: starting it
+ * costs more than the question, and most channels of most BMCs are not there.
+ * @throws as lanPrint
+ */
+export async function lanChannels(system: System, channels: readonly number[]): Promise<number[]> {
+  const input = channels.map((channel) => `channel info ${channel}\n`).join("");
+  const known = parseLanChannels((await ipmitool(system, ["exec", "/dev/stdin"], { input })).stdout);
+  return channels.filter((channel) => known.includes(channel));
+}
 
 /** @throws ProgramMissingError; ProgramFailedError when the BMC does not answer in time */
 export async function lanPrint(system: System, channel: number): Promise<LanSettings> {
@@ -63,7 +74,19 @@ export async function ipmiLanText(system: System): Promise<string> {
 
 /** All sensors, as printed. Reading hundreds of them takes some BMCs a minute. */
 export async function ipmiSensors(system: System): Promise<string> {
-  return (await ipmitool(system, ["-I", "open", "sdr"], SENSORS_TIMEOUT)).stdout;
+  return (await ipmitool(system, ["-I", "open", "sdr"], { timeout: SENSORS_TIMEOUT })).stdout;
+}
+
+/** Numbers of the channels whose medium is a LAN. */
+export function parseLanChannels(text: string): number[] {
+  const channels: number[] = [];
+  let channel: number | null = null;
+  for (const line of text.split("\n")) {
+    const head = /^Channel 0x([0-9a-f]{1,2}) info:/i.exec(line);
+    if (head !== null) channel = Number.parseInt(head[1] ?? "", 16);
+    else if (channel !== null && /^\s+Channel Medium Type\s*:.*\bLAN\b/.test(line)) channels.push(channel);
+  }
+  return channels;
 }
 
 export function parseLan({ stdout, stderr }: { stdout: string; stderr: string }): LanSettings {
@@ -115,10 +138,10 @@ export function parseLan6Addresses(text: string): Lan6Address[] {
 async function ipmitool(
   system: System,
   question: readonly string[],
-  timeout = TIMEOUT,
+  options: Pick<RunOptions, "timeout" | "input"> = {},
 ): Promise<{ stdout: string; stderr: string }> {
   try {
-    return await system.run(["ipmitool", ...question], { timeout });
+    return await system.run(["ipmitool", ...question], { timeout: TIMEOUT, ...options });
   } catch (error) {
     if (error instanceof ProgramFailedError && error.exitCode !== null) return error;
     throw error;

@@ -4,13 +4,19 @@ import fc from "fast-check";
 import { IncompatibleHardwareMethodError } from "../../src/errors.ts";
 import { Bmc } from "../../src/hardware/bmc.ts";
 import { canonicalIpv6, isIpv4 } from "../../src/hardware/ip-address.ts";
-import { parseLan, parseLan6Addresses, parseLan6Enables } from "../../src/hardware/ipmitool.ts";
+import {
+  parseLan,
+  parseLan6Addresses,
+  parseLan6Enables,
+  parseLanChannels,
+} from "../../src/hardware/ipmitool.ts";
 import { ProgramFailedError, type ProgramResult } from "../../src/system/programs.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
 import { rejection } from "../support/rejection.ts";
 import { managersOn, RAMDISK_FILES } from "./support.ts";
 
 const DEVICE = { "/dev/ipmi0": { device: { major: 240, minor: 0 }, kind: "character" as const } };
+const CHANNEL_INFO = await recorded("channel-info.txt");
 const LAN = await recorded("lan-print.txt");
 const INVALID = { exitCode: 1, stderr: await recorded("lan-print-invalid.stderr.txt") };
 
@@ -32,7 +38,8 @@ function machine(channels: Readonly<Record<number, Channel>>) {
   return recordedSystem({
     files: DEVICE,
     programs: {
-      ipmitool: (argv) => {
+      ipmitool: (argv, { input }) => {
+        if (argv[1] === "exec") return { exitCode: 1, stdout: channelInfo(Object.keys(channels), input) };
         const channel = channels[Number(argv[3])];
         if (channel === undefined) return INVALID;
         if (argv[1] === "lan") return channel.lan ?? INVALID;
@@ -45,6 +52,14 @@ function machine(channels: Readonly<Record<number, Channel>>) {
       },
     },
   });
+}
+
+/** What `channel info` says of those that are asked about, as recorded of ipmi_sim; a channel that is not there is an error. */
+function channelInfo(channels: readonly string[], input = ""): string {
+  return channels
+    .filter((channel) => input.includes(`channel info ${channel}\n`))
+    .map((channel) => CHANNEL_INFO.replace("Channel 0x1 ", `Channel 0x${Number(channel).toString(16)} `))
+    .join("");
 }
 
 function lan(ip: string, mac = "52:54:00:aa:bb:cc"): Partial<ProgramResult> {
@@ -68,6 +83,7 @@ function fixed(address: string, enabled = "yes", status = "active", number = 0):
 const BOTH = "IPv6/IPv4 Addressing Enables: both\n";
 
 describe("without an IPMI device", () => {
+  // hardware 13.46.
   test("nothing is run and nothing known", async () => {
     const system = recordedSystem({
       files: { "/dev/ipmi0": "a file", "/dev/sda": { device: { major: 8, minor: 0 } } },
@@ -89,6 +105,7 @@ describe("without an IPMI device", () => {
 });
 
 describe("the IPv4 address", () => {
+  // hardware 13.46.
   test("of the first channel that has one: invalid, unset and silent ones are passed over", async () => {
     const system = machine({
       2: { lan: lan("0.0.0.0") },
@@ -96,13 +113,22 @@ describe("the IPv4 address", () => {
       4: { lan: lan("192.1.2.3") },
     });
     expect(await new Bmc(system).address()).toBe("192.1.2.3");
-    expect(system.calls.map((argv) => argv[3])).toEqual(["1", "2", "3", "4"]);
+    expect(system.calls.map((argv) => argv[3])).toEqual([undefined, "2", "3", "4"]);
   });
 
   test("is 0.0.0.0 if no channel has one", async () => {
     const system = machine({ 1: { lan: { stdout: await recorded("lan-print-unset.txt") } } });
     expect(await new Bmc(system).address()).toBe("0.0.0.0");
-    expect(system.calls).toHaveLength(11);
+    expect(system.calls.map((argv) => argv.slice(1).join(" "))).toEqual(["exec /dev/stdin", "lan print 1"]);
+  });
+
+  test("where nobody tells which channels are LANs, all are asked", async () => {
+    const system = recordedSystem({
+      files: DEVICE,
+      programs: { ipmitool: (argv) => (argv[3] === "9" ? lan("192.0.2.9") : INVALID) },
+    });
+    expect(await new Bmc(system).address()).toBe("192.0.2.9");
+    expect(system.calls).toHaveLength(10);
   });
 
   test("is asked once per agent, also when the BMC hangs", async () => {
@@ -120,6 +146,7 @@ describe("the IPv4 address", () => {
     expect(system.records.map(({ level }) => level)).toEqual(["WARNING"]);
   });
 
+  // hardware 13.47.
   test("is not the line that says where it comes from", () => {
     expect(parseLan({ stdout: LAN, stderr: "" })).toEqual({
       invalidChannel: false,
@@ -130,6 +157,7 @@ describe("the IPv4 address", () => {
   });
 });
 
+// hardware 13.48.
 describe("the IPv6 address", () => {
   const of = (channels: Readonly<Record<number, Channel>>) => new Bmc(machine(channels)).v6Address();
 
@@ -144,7 +172,7 @@ describe("the IPv6 address", () => {
       2: { enables: "IPv6/IPv4 Addressing Enables: ipv6\n", dynamic: dynamic("2001:db8::2/64") },
     });
     expect(await new Bmc(system).v6Address()).toBe("2001:db8::2");
-    expect(system.calls.map((argv) => argv.slice(3).join(" "))).toEqual([
+    expect(system.calls.slice(1).map((argv) => argv.slice(3).join(" "))).toEqual([
       "1 enables",
       "2 enables",
       "2 dynamic_addr",
@@ -173,6 +201,7 @@ describe("the IPv6 address", () => {
   });
 });
 
+// hardware 13.49.
 describe("the MAC address", () => {
   const of = (channels: Readonly<Record<number, Channel>>) => new Bmc(machine(channels)).mac();
 
@@ -240,6 +269,7 @@ describe("in the inventory", () => {
     expect(system.calls.filter((argv) => argv.join(" ") === "ipmitool lan print 1")).toHaveLength(1);
   });
 
+  // hardware 13.11.
   test("nothing is asked of the BMC when Ironic said not to", async () => {
     const { managers, system } = managersOn(recording, { disk_wait_attempts: 0 });
     await managers.load();
@@ -261,6 +291,8 @@ describe("any output of ipmitool", () => {
         "    Enabled: yes",
         "IP Address : ",
         "MAC Address\t:",
+        "Channel 0x1 info:",
+        "  Channel Medium Type   : 802.3 LAN",
       ),
     );
     fc.assert(
@@ -268,6 +300,7 @@ describe("any output of ipmitool", () => {
         const text = lines.join("\n");
         for (const { address } of parseLan6Addresses(text)) expect(address).not.toBe("");
         expect(parseLan({ stdout: text, stderr: text }).addresses).toBeArray();
+        for (const channel of parseLanChannels(text)) expect(channel).toBe(1);
         expect(parseLan6Enables(text) ?? "x").not.toMatch(/\s/);
       }),
     );

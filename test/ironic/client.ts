@@ -77,6 +77,14 @@ export class IronicClient {
     await this.#request("POST", "/v1/ports", port);
   }
 
+  /** What Ironic knows of a node's network cards. */
+  async ports(nodeUuid: string): Promise<JsonObject[]> {
+    const { ports } = (await this.#request("GET", `/v1/ports?detail=true&node_uuid=${nodeUuid}`)) as {
+      ports: JsonObject[];
+    };
+    return ports;
+  }
+
   async node(uuid: string): Promise<NodeRecord> {
     return (await this.#request("GET", `/v1/nodes/${uuid}`)) as NodeRecord;
   }

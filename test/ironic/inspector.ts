@@ -4,7 +4,7 @@
 import { copyFile, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { JsonObject } from "../../src/json.ts";
-import { API_PORT, type Configuration, INSPECTOR_PORT } from "./configuration.ts";
+import { API_PORT, type Configuration, INSPECTOR_PORT, merged } from "./configuration.ts";
 import { emptyDatabase, PythonService } from "./python-service.ts";
 
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -14,6 +14,8 @@ export interface InspectorOptions {
   address: string;
   /** Configuration, database, logs and what agents sent are kept here. */
   directory: string;
+  /** Options beside the rig's own. */
+  changes?: Configuration;
   signal: AbortSignal;
 }
 
@@ -45,7 +47,9 @@ export class Inspector implements AsyncDisposable {
     );
     const database = join(options.directory, "inspector.sqlite");
     await copyFile(empty, database);
-    await inspector.#service.launch(configuration(options.address, database, inspector.ramdiskLogs));
+    await inspector.#service.launch(
+      merged(configuration(options.address, database, inspector.ramdiskLogs), options.changes ?? {}),
+    );
     return inspector;
   }
 

@@ -51,6 +51,8 @@ export interface NodeOptions {
   firmware: Firmware;
   /** Of the machine's cards; the first one boots. */
   macs: readonly [string, ...string[]];
+  /** How many of the cards Ironic is told; all unless said otherwise. */
+  ports?: number | undefined;
   /** Added to the node's properties: root device hints, for example. */
   properties?: JsonObject;
   /** Added to the node's driver_info. */
@@ -155,7 +157,7 @@ export class ManagedNode implements AsyncDisposable {
           ...options.properties,
         },
       });
-      for (const [position, address] of macs.entries()) {
+      for (const [position, address] of macs.slice(0, options.ports).entries()) {
         await ironic.client.createPort({ node_uuid: options.uuid, address, pxe_enabled: position === 0 });
       }
       await node.#operate("manage", "manageable", {}, 60_000);

@@ -34,6 +34,8 @@ export interface MachineRequest {
   disks?: readonly DiskRequest[];
   /** Network cards, 2 unless said otherwise; the first one boots. */
   nics?: number;
+  /** How many of the cards Ironic is told; all unless said otherwise. */
+  ports?: number;
   properties?: JsonObject;
   driverInfo?: JsonObject;
   /** Changes in the sources of the agent in its ramdisk. */
@@ -50,6 +52,8 @@ export interface DiskRequest {
   sizeGiB?: number;
   /** A file with leftovers instead of an empty disk, used in place. */
   file?: string;
+  /** World Wide Name of a SATA or SCSI disk. */
+  wwn?: string;
 }
 
 export interface DeployOptions {
@@ -118,6 +122,7 @@ export class Stage implements AsyncDisposable {
       name,
       firmware,
       macs: macs as [string, ...string[]],
+      ports: request.ports,
       properties: request.properties ?? {},
       driverInfo: {
         ...(request.kernelParameters === undefined
@@ -152,11 +157,12 @@ export class Stage implements AsyncDisposable {
   }
 
   /** ironic-inspector beside Ironic, until the end of the block. */
-  async inspector(): Promise<Inspector> {
+  async inspector(changes: Configuration = {}): Promise<Inspector> {
     const { network, signal } = this.site;
     return await Inspector.start({
       address: network.address,
       directory: join(this.directory, "inspector"),
+      changes,
       signal,
     });
   }
@@ -212,11 +218,12 @@ export class Stage implements AsyncDisposable {
   }
 }
 
-function diskOptions({ bus, sizeGiB, file }: DiskRequest, index: number): DiskOptions {
+function diskOptions({ bus, sizeGiB, file, wwn }: DiskRequest, index: number): DiskOptions {
   const serial = `RIG${index.toString().padStart(4, "0")}`;
   return {
     bus,
     serial,
+    ...(wwn === undefined ? {} : { wwn }),
     ...(file === undefined ? { sizeBytes: (sizeGiB ?? 8) * GIB } : { file }),
   };
 }

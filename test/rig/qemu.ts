@@ -10,6 +10,8 @@ export interface DiskOptions {
   sizeBytes?: number;
   file?: string;
   readOnly?: boolean;
+  /** World Wide Name, `0x` and 16 digits; SATA and SCSI disks only. */
+  wwn?: string;
 }
 
 export interface NicOptions {
@@ -107,7 +109,8 @@ function diskArguments(disk: DiskOptions, index: number, file: string, bootIndex
   const id = `disk${index}`;
   // cache=unsafe: nobody needs the disk after a crash of the host, and flushes are slow.
   const drive = `if=none,id=${id},format=raw,cache=unsafe,discard=unmap,file=${escaped(file)}`;
-  const common = `drive=${id},serial=${escaped(disk.serial)}${bootIndex}`;
+  const wwn = disk.wwn === undefined ? "" : `,wwn=${disk.wwn}`;
+  const common = `drive=${id},serial=${escaped(disk.serial)}${wwn}${bootIndex}`;
   const devices: Record<DiskBus, string[]> = {
     virtio: ["-device", `virtio-blk-pci,${common}`],
     sata: ["-device", `ide-hd,bus=ide.${index},${common}`],

@@ -6,7 +6,7 @@ import { cleanLeftovers } from "./clean.ts";
 import { deployments } from "./deploy.ts";
 import { imageServerDies, noRootDevice, wrongChecksum } from "./failures.ts";
 import { fastTrack } from "./fast-track.ts";
-import { inspection } from "./inspection.ts";
+import { everyCollector, inspection } from "./inspection.ts";
 import { deployAgain, tlsRequired, twoAtOnce } from "./lifecycle.ts";
 import { ramdiskLogs } from "./logs.ts";
 import { partitionImages } from "./partition-image.ts";
@@ -14,6 +14,7 @@ import { pluginSteps, versionMismatch } from "./plugins.ts";
 import { raid } from "./raid.ts";
 import { rescue } from "./rescue.ts";
 import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
+import { rootDeviceHints } from "./root-device-hints.ts";
 
 export const SCENARIOS: readonly Scenario[] = [
   cleanLeftovers,
@@ -28,6 +29,8 @@ export const SCENARIOS: readonly Scenario[] = [
   conductorRestarted,
   twoAtOnce,
   inspection,
+  everyCollector,
+  rootDeviceHints,
   ramdiskLogs,
   fastTrack,
   rescue,
