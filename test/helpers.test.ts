@@ -11,6 +11,7 @@ import { table } from "../src/table.ts";
 import { loadMachine } from "./hardware/recording/recording.ts";
 import { RAMDISK_FILES } from "./hardware/support.ts";
 import { recordedSystem } from "./support/recorded-system.ts";
+import { rejection } from "./support/rejection.ts";
 
 let directory: string;
 beforeAll(async () => {
@@ -141,7 +142,9 @@ describe("on a recorded machine", () => {
 
   test("hints that are no JSON object are wrong use", async () => {
     for (const text of ["size=5", "[]", "{"])
-      await expect(findRootDevice(await machine(), Config.of(), [text])).rejects.toThrow(ConfigurationError);
+      expect(await rejection(findRootDevice(await machine(), Config.of(), [text]))).toBeInstanceOf(
+        ConfigurationError,
+      );
   });
 });
 
