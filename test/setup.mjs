@@ -37,6 +37,7 @@ const TEST_PACKAGES = [
   "cpio",
   "dosfstools",
   "e2fsprogs",
+  "fdisk",
   "fio",
   "gdisk",
   "genisoimage",
@@ -52,6 +53,7 @@ const TEST_PACKAGES = [
   "qemu-utils",
   "stress-ng",
   "udev",
+  "xfsprogs",
 ];
 
 /** What the agent's figures are set beside: the reference's way to stream an image, and the tools of the inventory. */

@@ -20,6 +20,7 @@ import {
   RestError,
 } from "../errors.ts";
 import type { PartitionRequest } from "../image/image-info.ts";
+import { wipeEnds } from "../image/stream-to-device.ts";
 import type { JsonObject } from "../json.ts";
 import { ProgramFailedError } from "../system/programs.ts";
 import { type BootMode, diskLabel, nodeBootMode } from "./boot-mode.ts";
@@ -129,13 +130,28 @@ class PreparedDisk {
     const { disk, configDrive } = this.#job;
     this.touched = true;
     const paths = await (this.#request.preserveEphemeral
-      ? findPartitions(system, disk, this.#layout, signal)
+      ? this.#takeOver()
       : createPartitions(system, disk, this.#layout, rescanOptions(this.#context)));
     const [esp, drive] = [paths.get("efi system partition"), paths.get("configdrive")];
     if (esp !== undefined) await makeFileSystem(system, esp, { type: "vfat", label: LABELS.esp, signal });
     if (drive !== undefined && configDrive !== null) {
       const rebuild = this.#context.config.get("config_drive_rebuild");
       await fillConfigDrive(system, drive, configDrive, { rebuild, signal });
+    }
+    return paths;
+  }
+
+  /**
+   * The partitions of the last deployment. Its boot code stays on the disk: without the start of the old root file system it has
+   * nothing to boot if the machine loses power before the new one is whole.
+   */
+  async #takeOver(): Promise<PartitionPaths> {
+    const { system, signal } = this.#context;
+    const paths = await findPartitions(system, this.#job.disk, this.#layout, signal);
+    const root = paths.get("root");
+    if (root !== undefined) {
+      await using device = await system.blockDevices.open(root, "write-exclusive");
+      await wipeEnds(device);
     }
     return paths;
   }

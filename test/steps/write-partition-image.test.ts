@@ -65,7 +65,7 @@ describe.each([
 ] as const)("a root file system, %s", (_, form, image) => {
   const size = 1024 * MEBIBYTE;
   onMachine(
-    "UEFI: ESP, ephemeral, swap, config drive and root, and their identifiers (deploy 11.44, 11.45)",
+    "UEFI: ESP, ephemeral, swap, config drive and root, and their identifiers (deploy 11.44, 11.45, 11.50)",
     { size },
     async ({ disk, context, deployment }) => {
       const more = {
@@ -222,6 +222,20 @@ onMachine(
       expect((await probe(`${disk}p1`)).UUID).toBe(ephemeral.UUID ?? "");
       expect((await probe(`${disk}p2`)).UUID).not.toBe(swap.UUID ?? "");
       expect((await bytesOf(`${disk}p3`, root.length)).equals(root)).toBe(true);
+    });
+  },
+);
+
+onMachine(
+  "an XFS where the ephemeral partition of the last deployment has its ext4 (deploy 11.52)",
+  { size: 512 * MEBIBYTE },
+  async ({ disk, context }) => {
+    const info = { ...PARTITION, ephemeral_mb: 320, ephemeral_format: null };
+    await serving([file(root), file(root)], root, info, async (given) => {
+      await writeImage(context, given, null);
+      expect(await probe(`${disk}p1`)).toMatchObject({ TYPE: "ext4", LABEL: "ephemeral0" });
+      await writeImage(context, { ...given, ephemeral_format: "xfs" }, null);
+      expect(await probe(`${disk}p1`)).toMatchObject({ TYPE: "xfs", LABEL: "ephemeral0" });
     });
   },
 );
