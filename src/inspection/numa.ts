@@ -83,6 +83,7 @@ async function networkCards(system: System): Promise<JsonObject[]> {
 }
 
 function wholeNumber(text: string | null, place: string): number {
-  if (text === null || !/^-?\d+$/.test(text)) throw new IncompatibleNumaFormatError(`${place} holds no number`);
+  if (text === null || !/^-?\d+$/.test(text))
+    throw new IncompatibleNumaFormatError(`${place} holds no number`);
   return Number(text);
 }

@@ -3,6 +3,7 @@
 
 import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import type { JsonObject } from "../../src/json.ts";
 import { ImageServer } from "../kit/image-server.ts";
 import { waitUntilBooted } from "../rig/booted.ts";
 import { buildAgent } from "../rig/executable.ts";
@@ -15,7 +16,11 @@ import type { DemoOptions } from "./options.ts";
 import type { Phases } from "./phases.ts";
 import type { Figures } from "./report.ts";
 
-const DISK_BYTES = 8 * 1024 ** 3;
+const GIB = 1024 ** 3;
+const DISK_BYTES = 8 * GIB;
+/** Smaller ones are in sync sooner; the array has to have 4 GiB to be found as the root device. */
+const RAID_DISK_BYTES = 6 * GIB;
+const RAID_SERIALS = ["DEMO0001", "DEMO0002"] as const;
 const MACS = ["52:54:00:de:30:01", "52:54:00:de:30:02"] as const;
 
 export interface DemoRun {
@@ -37,7 +42,8 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
 
   phases.begin("image");
   const image = await demoImage(building);
-  const file = image[options.image];
+  const file = options.partitionImage ? image.root : image[options.image];
+  const virtualSizeBytes = options.partitionImage ? file.sizeBytes : image.virtualSizeBytes;
 
   phases.begin("network");
   await using network = await Network.create({ directory });
@@ -49,7 +55,10 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
     firmware: options.firmware,
     memoryMiB: options.memoryMiB,
     cpus: 2,
-    disks: [{ bus: options.disk, serial: "DEMO0001", sizeBytes: DISK_BYTES }],
+    disks:
+      options.raid === null
+        ? [{ bus: options.disk, serial: "DEMO0001", sizeBytes: DISK_BYTES }]
+        : RAID_SERIALS.map((serial) => ({ bus: options.disk, serial, sizeBytes: RAID_DISK_BYTES })),
     nics: [
       { mac: MACS[0], tap: await network.addTap() },
       { mac: MACS[1], tap: await network.addTap() },
@@ -72,8 +81,11 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
         url: images.urlOf(file.file.slice(file.file.lastIndexOf("/") + 1)),
         format: options.image,
         sha256: file.sha256,
-        virtualSizeBytes: image.virtualSizeBytes,
+        virtualSizeBytes,
+        rootUuid: image.rootUuid,
+        ...(options.partitionImage ? { partitions: { rootGiB: 2, swapMiB: 64 } } : {}),
       },
+      raid: options.raid === null ? null : raidConfig(options.raid),
       configDrive: {
         meta_data: { hostname: "deployed-by-demo" },
         user_data: "#!/bin/sh\necho user data has run\n",
@@ -84,16 +96,20 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
     phases,
     AbortSignal.any([signal, limit]),
   );
-  const booted = await waitUntilBooted(
-    machine,
-    { uuid, boot: options.firmware },
-    { timeout: options.timeout, signal: AbortSignal.any([signal, limit]) },
-  );
+  const wait = { timeout: options.timeout, signal: AbortSignal.any([signal, limit]) };
+  const booted = await waitUntilBooted(machine, { uuid, boot: options.firmware }, wait);
   phases.end(booted.text);
+  for (const serial of options.raid === null ? [] : RAID_SERIALS) {
+    phases.begin(`boot without ${serial}`);
+    await machine.powerOff();
+    await machine.start({ disk: true, without: serial });
+    const degraded = await waitUntilBooted(machine, { uuid, boot: options.firmware }, wait);
+    phases.end(degraded.text);
+  }
 
   return {
     agent: facts,
-    image: { format: options.image, sizeBytes: file.sizeBytes, virtualSizeBytes: image.virtualSizeBytes },
+    image: { format: options.image, sizeBytes: file.sizeBytes, virtualSizeBytes },
     ramdiskBytes,
     agentBytes,
     marker: booted.text,
@@ -113,6 +129,11 @@ async function ownRamdisk(
   phases.begin("ramdisk");
   const base = await ramdiskBase(building);
   return { ramdisk: await composeRamdisk(base, { agent, output: join(directory, "initrd") }), agentBytes };
+}
+
+function raidConfig(level: string): JsonObject {
+  const disk = { size_gb: "MAX", raid_level: level, controller: "software", is_root_volume: true };
+  return { logical_disks: [disk] };
 }
 
 /** Removes what takes space: the machine's disk and the ramdisk. The logs stay. */

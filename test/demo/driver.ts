@@ -2,11 +2,23 @@
 // drive whoever it is, moves the same phases, and says at the end what it learnt about the agent.
 
 import { createHash, X509Certificate } from "node:crypto";
+import type { JsonObject } from "../../src/json.ts";
 import type { ConfigDriveData } from "../kit/config-drive.ts";
 import type { BootMode } from "../kit/direct-deploy.ts";
 import type { Machine } from "../rig/machine.ts";
 import type { Ramdisk } from "../rig/ramdisk.ts";
 import type { Phases } from "./phases.ts";
+
+export interface DeployedImage {
+  url: string;
+  format: "raw" | "qcow2";
+  sha256: string;
+  virtualSizeBytes: number;
+  /** Of the root file system, as the image's metadata tells it. */
+  rootUuid: string;
+  /** The image is a root file system, and the disk is to be divided so. */
+  partitions?: { rootGiB: number; swapMiB: number };
+}
 
 export interface Deployment {
   node: { uuid: string; name: string; macs: readonly [string, ...string[]] };
@@ -15,7 +27,9 @@ export interface Deployment {
   /** What the ramdisk's kernel is told beyond what the conductor says by itself. */
   kernelParameters: readonly string[];
   bootMode: BootMode;
-  image: { url: string; format: "raw" | "qcow2"; sha256: string; virtualSizeBytes: number };
+  image: DeployedImage;
+  /** Ironic's target_raid_config, to be made first; null without a RAID. */
+  raid: JsonObject | null;
   configDrive: ConfigDriveData;
   /** The address in the rig's network that services listen on. */
   address: string;

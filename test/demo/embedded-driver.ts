@@ -10,6 +10,9 @@ import { type AgentFacts, type Deployment, type Driver, type Excerpt, fingerprin
 import { MachinePower } from "./machine-power.ts";
 import { amount, type Phases } from "./phases.ts";
 
+/** As a deploy template brings it in: before the image is written. */
+const BUILD_RAID = { interface: "raid", step: "apply_configuration", priority: 90 };
+
 export class EmbeddedDriver implements Driver {
   readonly name = "embedded conductor";
   readonly qemuArguments = [];
@@ -33,10 +36,14 @@ export class EmbeddedDriver implements Driver {
       },
     });
     const power = new MachinePower(deployment.machine, deployment.ramdisk);
+    const { raid, image } = deployment;
     const { uuid, name, macs } = deployment.node;
     const capabilities = `boot_mode:${deployment.bootMode},boot_option:local`;
     const node = conductor.enrol(
-      { uuid, name, macs, properties: { cpu_arch: "x86_64", capabilities } },
+      {
+        ...{ uuid, name, macs, properties: { cpu_arch: "x86_64", capabilities } },
+        ...(raid === null ? {} : { targetRaidConfig: raid }),
+      },
       power,
     );
     const story = new Story(deployment, phases);
@@ -45,11 +52,16 @@ export class EmbeddedDriver implements Driver {
     phases.begin("power on");
     const deployed = conductor.deploy(node, {
       image: {
-        url: deployment.image.url,
-        diskFormat: deployment.image.format,
+        url: image.url,
+        diskFormat: image.format,
         osHashAlgo: "sha256",
-        osHashValue: deployment.image.sha256,
+        osHashValue: image.sha256,
+        rootUuid: image.rootUuid,
+        ...(image.partitions === undefined
+          ? {}
+          : { partitions: { root: image.partitions.rootGiB * 1024, swap: image.partitions.swapMiB } }),
       },
+      steps: raid === null ? [] : [{ ...BUILD_RAID, args: { raid_config: raid, delete_existing: true } }],
       bootMode: deployment.bootMode,
       configDrive: deployment.configDrive,
     });
@@ -145,7 +157,9 @@ class Story {
     if (step === "write_image") {
       this.#imageStartedAt = performance.now();
       this.#phases.begin("write image");
-    } else if (step === "prepare_instance_boot" && this.#deployment.bootMode === "uefi") {
+    } else if (step === BUILD_RAID.step) {
+      this.#phases.begin("build RAID");
+    } else if (step === "prepare_instance_boot" && this.#needsBootLoader()) {
       this.#phases.begin("install boot loader");
     } else if (step === "tear_down_agent") {
       this.#phases.begin("power off");
@@ -157,9 +171,15 @@ class Story {
       const bytes = this.#deployment.image.virtualSizeBytes;
       const rate = bytes / ((performance.now() - this.#imageStartedAt) / 1000);
       this.#phases.end(`${amount(bytes, "bytes")}, ${amount(rate, "bytes")}/s`);
-    } else if (step === "prepare_instance_boot" || step === "tear_down_agent") {
+    } else if ([BUILD_RAID.step, "prepare_instance_boot", "tear_down_agent"].includes(step)) {
       this.#phases.end();
     }
+  }
+
+  /** A whole disk brings its own, which a BIOS finds by itself unless it is on a RAID. */
+  #needsBootLoader(): boolean {
+    const { bootMode, image, raid } = this.#deployment;
+    return bootMode === "uefi" || image.partitions !== undefined || raid !== null;
   }
 }
 

@@ -11,6 +11,10 @@ import type { Phases } from "./phases.ts";
 
 const BMC_INDEX = 0;
 const COMPLAINTS = 12;
+const BUILD_RAID = ["delete_configuration", "create_configuration"].map((step) => ({
+  interface: "raid",
+  step,
+}));
 
 export class IronicDriver implements Driver {
   readonly name = "Ironic";
@@ -25,7 +29,7 @@ export class IronicDriver implements Driver {
   }
 
   async deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts> {
-    const { machine, ramdisk, kernelParameters, address, image, configDrive } = deployment;
+    const { machine, ramdisk, kernelParameters, address, image, configDrive, raid } = deployment;
     phases.begin("Ironic");
     const ironic = this.#resources.use(
       await Ironic.start({
@@ -54,6 +58,10 @@ export class IronicDriver implements Driver {
         signal,
       }),
     );
+    if (raid !== null) {
+      await ironic.client.setTargetRaidConfig(node.uuid, raid);
+      await node.clean(BUILD_RAID, { timeout: this.#timeout });
+    }
     await node.provide({ clean: false, timeout: this.#timeout });
     await node.deploy({ image, configDrive, timeout: this.#timeout });
     const { agent } = node;

@@ -9,6 +9,8 @@ test("without options: BIOS, raw, virtio", () => {
     firmware: "bios",
     image: "raw",
     disk: "virtio",
+    partitionImage: false,
+    raid: null,
     ironic: false,
     ramdisk: null,
     append: "",
@@ -27,6 +29,8 @@ test("all options", () => {
     firmware: "uefi",
     image: "qcow2",
     disk: "nvme",
+    partitionImage: false,
+    raid: null,
     ironic: true,
     ramdisk: null,
     append: "ipa-debug=1 quiet",
@@ -42,6 +46,14 @@ test("a kernel and a ramdisk made elsewhere", () => {
   expect(ramdisk).toEqual({ kernel: resolve("package.json"), initrd: import.meta.path });
 });
 
+test("a partition image, and a RAID", () => {
+  expect(parseOptions(["--partition-image", "--raid", "1"])).toMatchObject({
+    partitionImage: true,
+    raid: "1",
+    image: "raw",
+  });
+});
+
 test("help wins", () => {
   expect(parseOptions(["--uefi", "--help"])).toBeNull();
 });
@@ -49,6 +61,8 @@ test("help wins", () => {
 test.each([
   [["--image", "vhd"], '--image must be raw or qcow2, not "vhd"'],
   [["--disk", "ide"], '--disk must be virtio or sata or nvme, not "ide"'],
+  [["--raid", "5"], '--raid must be 1, not "5"'],
+  [["--partition-image", "--image", "qcow2"], "--partition-image is a raw image: leave --image away"],
   [["--timeout", "0"], '--timeout must be a number of seconds, not "0"'],
   [["--timeout", "1m"], '--timeout must be a number of seconds, not "1m"'],
   [["--memory", "2G"], '--memory must be a number of MiB, not "2G"'],

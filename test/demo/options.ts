@@ -8,6 +8,10 @@ export interface DemoOptions {
   firmware: "bios" | "uefi";
   image: "raw" | "qcow2";
   disk: "virtio" | "sata" | "nvme";
+  /** The image's root file system alone, for the agent to make a disk around it. */
+  partitionImage: boolean;
+  /** Level of the software RAID that is made first, of two disks; null for one disk without. */
+  raid: "1" | null;
   /** The real Ironic instead of the embedded conductor. */
   ironic: boolean;
   /** A kernel and a ramdisk with an agent, made elsewhere, instead of our own; null for our own. */
@@ -32,6 +36,8 @@ conductor drive the agent, and waits for the deployed system to come up from the
   --uefi              OVMF instead of SeaBIOS
   --image FORMAT      raw (default) or qcow2
   --disk BUS          virtio (default), sata or nvme
+  --partition-image   the image's root file system alone: the agent divides the disk and makes it boot
+  --raid 1            two disks and a software RAID on them; the system then boots with either disk pulled out, too
   --ironic            the real Ironic and a BMC instead of the embedded conductor
   --kernel FILE       with --ramdisk: boot these, made elsewhere, instead of a ramdisk of the agent as it is here
   --ramdisk FILE
@@ -52,10 +58,15 @@ export class UsageError extends Error {
 export function parseOptions(args: readonly string[]): DemoOptions | null {
   const values = parsed(args);
   if (values.help) return null;
+  if (values["partition-image"] && values.image !== "raw") {
+    throw new UsageError("--partition-image is a raw image: leave --image away");
+  }
   return {
     firmware: values.uefi ? "uefi" : "bios",
     image: oneOf("--image", values.image, ["raw", "qcow2"]),
     disk: oneOf("--disk", values.disk, ["virtio", "sata", "nvme"]),
+    partitionImage: values["partition-image"],
+    raid: values.raid === undefined ? null : oneOf("--raid", values.raid, ["1"] as const),
     ironic: values.ironic,
     ramdisk: ramdisk(values.kernel, values.ramdisk),
     append: values.append,
@@ -74,6 +85,8 @@ function parsed(args: readonly string[]) {
         uefi: { type: "boolean", default: false },
         image: { type: "string", default: "raw" },
         disk: { type: "string", default: "virtio" },
+        "partition-image": { type: "boolean", default: false },
+        raid: { type: "string" },
         ironic: { type: "boolean", default: false },
         kernel: { type: "string" },
         ramdisk: { type: "string" },

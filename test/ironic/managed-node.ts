@@ -65,6 +65,8 @@ export interface ImageReference {
   url: string;
   format: "raw" | "qcow2";
   sha256: string;
+  /** Of its root file system: what a whole disk on a software RAID is made bootable with in BIOS mode. */
+  rootUuid?: string;
   /** The image is a root file system, and the disk is to be divided so. */
   partitions?: PartitionSizes;
 }
@@ -260,6 +262,7 @@ export class ManagedNode implements AsyncDisposable {
       image_os_hash_algo: "sha256",
       image_os_hash_value: image.sha256,
       ...(traits === undefined ? {} : { traits: [...traits] }),
+      ...(image.rootUuid === undefined ? {} : { image_rootfs_uuid: image.rootUuid }),
       ...(image.partitions === undefined ? {} : partitionInfo(image.partitions)),
     };
     await this.patch("/instance_info", info);

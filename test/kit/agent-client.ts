@@ -98,12 +98,20 @@ export class AgentClient {
   }
 
   /** Starts the installation. An agent that refuses `target_boot_mode` gets the older form of the command. */
-  async installBootloader(rootUuid: Json, bootMode: "bios" | "uefi"): Promise<Command> {
-    const params = { root_uuid: rootUuid, efi_system_part_uuid: null, prep_boot_part_uuid: null };
+  async installBootloader(request: {
+    rootUuid: Json;
+    espUuid: Json;
+    bootMode: "bios" | "uefi";
+  }): Promise<Command> {
+    const params = {
+      root_uuid: request.rootUuid,
+      efi_system_part_uuid: request.espUuid,
+      prep_boot_part_uuid: null,
+    };
     try {
       return await this.#command(
         "image.install_bootloader",
-        { ...params, target_boot_mode: bootMode },
+        { ...params, target_boot_mode: request.bootMode },
         false,
       );
     } catch (error) {

@@ -111,6 +111,48 @@ test("UEFI adds the boot loader, and waits until it is installed", async () => {
   });
 });
 
+test("a partition image: how the disk is divided, and always a boot loader", async () => {
+  const image = { ...REQUEST.image, partitions: { root: 2048, swap: 64 } };
+  const { end } = await lab.begin(lab.conductor.deploy(lab.node, { ...REQUEST, image, bootMode: "uefi" }));
+  const uuids = { "root uuid": "1be26c0b-03f2", "efi system partition uuid": "ABCD-EF01" };
+  lab.agent.on("standby.get_partition_uuids", () => succeeded(uuids));
+  lab.agent.on("image.install_bootloader", () => succeeded(null));
+  await lab.heartbeat();
+  lab.agent.finishStep("deploy");
+  await lab.heartbeat();
+  await end;
+  expect(lab.agent.received[1]!.params).toMatchObject({
+    step: {
+      args: {
+        image_info: {
+          ...{ image_type: "partition", root_gb: 2, root_mb: 2048, swap_mb: 64, ephemeral_mb: 0 },
+          ...{ ephemeral_format: null, preserve_ephemeral: false, deploy_boot_mode: "uefi" },
+          boot_option: "local",
+        },
+      },
+    },
+    node: { driver_internal_info: { is_whole_disk_image: false } },
+  });
+  expect(lab.agent.received[3]!.params).toEqual({
+    ...{ root_uuid: "1be26c0b-03f2", efi_system_part_uuid: "ABCD-EF01" },
+    ...{ prep_boot_part_uuid: null, target_boot_mode: "uefi" },
+  });
+});
+
+test("a whole disk on a software RAID in BIOS mode: GRUB by the root file system of the image's metadata", async () => {
+  lab.node.targetRaidConfig = { logical_disks: [{ controller: "software", raid_level: "1" }] };
+  const image = { ...REQUEST.image, rootUuid: "1be26c0b-03f2" };
+  const { end } = await lab.begin(lab.conductor.deploy(lab.node, { ...REQUEST, image }));
+  lab.agent.on("image.install_bootloader", () => succeeded(null));
+  await lab.heartbeat();
+  lab.agent.finishStep("deploy");
+  await lab.heartbeat();
+  await end;
+  expect(lab.agent.received[3]!.params).toMatchObject({
+    ...{ root_uuid: "1be26c0b-03f2", efi_system_part_uuid: null, target_boot_mode: "bios" },
+  });
+});
+
 test("the agent is reached over TLS with nothing but its own certificate", async () => {
   await lab[Symbol.asyncDispose]();
   lab = new Lab({ requireTls: true }, { tls: CERTIFICATE });

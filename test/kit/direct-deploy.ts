@@ -1,4 +1,4 @@
-// The `direct` deployment of a whole-disk image, step by step as Ironic 21.4 runs it. Steps in the agent end the
+// The `direct` deployment of an image, whole disk or partition, step by step as Ironic 21.4 runs it. Steps in the agent end the
 // conductor's turn: it lets go of the lock and goes on when a heartbeat shows that the step is done. Steps of its own
 // follow each other under one lock, so that heartbeats in between come to nothing.
 
@@ -21,6 +21,10 @@ export interface DeployRequest {
     checksum?: string;
     osHashAlgo?: string;
     osHashValue?: string;
+    /** `rootfs_uuid` of the image's metadata: what a whole disk needs beside itself to boot from a software RAID in BIOS mode. */
+    rootUuid?: string;
+    /** The image is a root file system, and the disk is to be divided so, in MiB. */
+    partitions?: { root: number; swap?: number; ephemeral?: number };
   };
   bootMode: BootMode;
   /** Data to build the image from, or what travels on the wire already (base64 or a URL), or none. */
@@ -107,6 +111,7 @@ export class DirectDeploy implements Operation {
       image_source: image.url,
       image_url: image.url,
       capabilities: { boot_mode: bootMode },
+      image_type: image.partitions === undefined ? "whole-disk" : "partition",
       // Data stays an object in the record: the image is built when the step is sent.
       ...(configDrive ? { configdrive: configDrive as Json } : {}),
     };
@@ -242,14 +247,24 @@ export class DirectDeploy implements Operation {
     return "wait";
   }
 
-  /** Whole-disk images bring their own boot loader; with UEFI the firmware must be told about it. */
+  /**
+   * A whole disk in BIOS mode brings all that it needs, unless it is on a software RAID; with UEFI the firmware must be told
+   * about its boot loader, and a partition image always needs one.
+   */
   async #prepareInstanceBoot(): Promise<Outcome> {
     const { node, agent, settings } = this.#task;
+    const { image, bootMode } = this.#request;
     const { command_result: uuids } = await agent.getPartitionUuids();
-    if (this.#request.bootMode === "bios") return "done";
+    const wholeDisk = image.partitions === undefined;
+    const softwareRaid = isSoftwareRaid(node.targetRaidConfig);
+    if (wholeDisk && bootMode === "bios" && !softwareRaid) return "done";
 
-    const rootUuid = member(uuids, "root uuid");
-    let command: Command | null = await agent.installBootloader(rootUuid, this.#request.bootMode);
+    const known = member(uuids, "root uuid") ?? null;
+    let command: Command | null = await agent.installBootloader({
+      rootUuid: softwareRaid ? (image.rootUuid ?? known) : known,
+      espUuid: wholeDisk || bootMode === "bios" ? null : (member(uuids, "efi system partition uuid") ?? null),
+      bootMode,
+    });
     for (let attempt = 0; command?.command_status === "RUNNING"; attempt++) {
       if (attempt >= settings.commandWaitAttempts) {
         throw new Error(`Timeout executing command install_bootloader on node ${node.uuid}`);
@@ -306,7 +321,28 @@ function imageInfo(request: DeployRequest, nodeUuid: string, configdrive: string
     ...(image.osHashValue === undefined ? {} : { os_hash_value: image.osHashValue }),
     node_uuid: nodeUuid,
     ...(configdrive === null ? {} : { configdrive }),
+    ...(image.partitions === undefined ? {} : partitionInfo(request)),
   };
+}
+
+/** What the conductor adds for a partition image: everything it has, null where it has nothing. */
+function partitionInfo({ image: { partitions }, bootMode }: DeployRequest): JsonObject {
+  return {
+    ...{ kernel: null, ramdisk: null, image_type: "partition" },
+    root_gb: Math.floor((partitions?.root ?? 0) / 1024),
+    root_mb: partitions?.root ?? 0,
+    swap_mb: partitions?.swap ?? 0,
+    ephemeral_mb: partitions?.ephemeral ?? 0,
+    ephemeral_format: null,
+    preserve_ephemeral: false,
+    deploy_boot_mode: bootMode,
+    boot_option: "local",
+  };
+}
+
+function isSoftwareRaid(targetRaidConfig: JsonObject): boolean {
+  const disks = targetRaidConfig.logical_disks;
+  return Array.isArray(disks) && disks.some((disk) => member(disk, "controller") === "software");
 }
 
 async function wireConfigDrive(

@@ -57,6 +57,7 @@ export interface NodeSpec {
   properties?: JsonObject;
   driverInfo?: JsonObject;
   instanceInfo?: JsonObject;
+  targetRaidConfig?: JsonObject;
 }
 
 /** What the conductor has learnt about the agent that is running now. Wiped whenever it switches the machine off. */
@@ -99,6 +100,7 @@ export class Node {
   properties: JsonObject;
   driverInfo: JsonObject;
   instanceInfo: JsonObject;
+  targetRaidConfig: JsonObject;
   /** Step in progress of the operation under way. */
   currentStep: { kind: StepKind; step: Step } | null = null;
   token: string | null = null;
@@ -114,6 +116,7 @@ export class Node {
     this.properties = spec.properties ?? {};
     this.driverInfo = spec.driverInfo ?? {};
     this.instanceInfo = spec.instanceInfo ?? {};
+    this.targetRaidConfig = spec.targetRaidConfig ?? {};
     this.ports = spec.macs.map((mac, index) => ({
       id: index + 1,
       uuid: crypto.randomUUID(),
@@ -177,6 +180,7 @@ export class Node {
       driver_internal_info: maskSecrets(this.#driverInternalInfo()),
       properties: this.properties,
       instance_info: instanceInfo,
+      target_raid_config: this.targetRaidConfig,
       provision_state: this.provisionState,
       target_provision_state: this.currentStep?.kind === "deploy" ? "active" : "available",
       power_state: "power on",
@@ -197,7 +201,7 @@ export class Node {
       agent_enable_ata_secure_erase: true,
       agent_erase_skip_read_only: false,
       disk_erasure_concurrency: 4,
-      is_whole_disk_image: true,
+      is_whole_disk_image: this.instanceInfo.image_type !== "partition",
     };
     if (this.token !== null) info.agent_secret_token = this.token;
     if (this.agent !== null) {
@@ -262,7 +266,6 @@ const UNUSED_MEMBERS: JsonObject = {
   shard: null,
   storage_interface: "noop",
   target_power_state: null,
-  target_raid_config: {},
   traits: { objects: [] },
   updated_at: null,
   vendor_interface: "no-vendor",

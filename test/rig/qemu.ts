@@ -40,9 +40,10 @@ export type BootSource =
   | { kernel: string; initrd: string; cmdline: string }
   /**
    * From its disks: in their order under BIOS, in the order of the UEFI variables under UEFI. The serial of a disk
-   * instead of true makes the firmware begin with that one. A reboot of the guest reboots.
+   * instead of true makes the firmware begin with that one. A reboot of the guest reboots. `without` is the serial of a disk
+   * that was pulled out.
    */
-  | { disk: true | string };
+  | { disk: true | string; without?: string };
 
 const OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
 /** UEFI variables as from the factory, and the machine's own copy in its directory. */
@@ -72,7 +73,9 @@ export function qemuArguments(
     ...["-chardev", "socket,id=shell,path=shell.sock,server=on,wait=off", "-serial", "chardev:shell"],
     ...["-chardev", "socket,id=qmp,path=qmp.sock,server=on,wait=off", "-mon", "chardev=qmp,mode=control"],
     ...options.disks.flatMap((disk, index) =>
-      diskArguments(disk, index, diskFiles[index] ?? "", bootIndex(options, source, index)),
+      "disk" in source && disk.serial === source.without
+        ? []
+        : diskArguments(disk, index, diskFiles[index] ?? "", bootIndex(options, source, index)),
     ),
     ...options.nics.flatMap(nicArguments),
     ...bootArguments(source),
