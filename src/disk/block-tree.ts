@@ -28,11 +28,16 @@ export function devicePath(name: string): string {
   return `/dev/${name.replaceAll("!", "/")}`;
 }
 
-/** The disk a partition is on; null if `name` is no partition. */
+/** The disk a partition is on; null if `name` is no partition, or has just disappeared. */
 export async function diskOfPartition(system: System, name: string): Promise<string | null> {
   if ((await system.files.readAttribute(`${CLASS}/${name}/partition`)) === null) return null;
-  const directory = await system.files.realPath(`${CLASS}/${name}`);
-  return baseName(directory.slice(0, directory.lastIndexOf("/")));
+  try {
+    const directory = await system.files.realPath(`${CLASS}/${name}`);
+    return baseName(directory.slice(0, directory.lastIndexOf("/")));
+  } catch (error) {
+    if (error instanceof FileError) return null;
+    throw error;
+  }
 }
 
 /** Partitions of a disk, by number. */

@@ -6,6 +6,7 @@ import { settleUdev } from "../disk/rescan.ts";
 import type { System } from "../system/system.ts";
 import { type LsblkDevice, listBlockDeviceRows, selectDevices } from "./lsblk.ts";
 import type { BlockDevice, InventoryDisk } from "./manager.ts";
+import { withoutPaths } from "./multipath.ts";
 import { readUdevProperties } from "./udev.ts";
 
 const BY_PATH = "/dev/disk/by-path";
@@ -20,7 +21,8 @@ export async function listBlockDevices(
   options: { readonly includePartitions?: boolean } = {},
 ): Promise<BlockDevice[]> {
   await settleUdev(system);
-  const [rows, links] = await Promise.all([listBlockDeviceRows(system), readByPathLinks(system)]);
+  const [all, links] = await Promise.all([listBlockDeviceRows(system), readByPathLinks(system)]);
+  const rows = await withoutPaths(system, all);
   const devices = selectDevices(rows, { types: ["disk"], ignoreRaid: false });
   if (options.includePartitions === true) {
     devices.push(...selectDevices(rows, { types: ["part"], ignoreRaid: true }));

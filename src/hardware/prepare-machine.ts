@@ -1,10 +1,11 @@
 // What makes all the machine's disks and its BMC visible before anybody looks: disks that the firmware booted
-// from over iSCSI, software RAID arrays, the IPMI drivers. None of it has to work. Rules: hardware
+// from over iSCSI, software RAID arrays, multipath maps, the IPMI drivers. None of it has to work. Rules: hardware
 // specification 0.3.
 
 import { errorText } from "../errors.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
+import { enableMultipath } from "./multipath.ts";
 
 const IPMI_MODULES = ["ipmi_msghandler", "ipmi_devintf", "ipmi_si"];
 
@@ -12,9 +13,18 @@ const IPMI_MODULES = ["ipmi_msghandler", "ipmi_devintf", "ipmi_si"];
 const TIMEOUT = 180;
 
 export async function prepareMachine(system: System): Promise<void> {
+  await Promise.all([prepareDisks(system), loadIpmiDrivers(system)]);
+}
+
+/** In this order: each may make the disks that the next one works on. */
+async function prepareDisks(system: System): Promise<void> {
   await attachFirmwareIscsi(system);
   await assembleArrays(system);
-  // In this order: the later modules need the first.
+  await enableMultipath(system);
+}
+
+/** In their order: the later modules need the first. */
+async function loadIpmiDrivers(system: System): Promise<void> {
   for (const module of IPMI_MODULES) {
     await tolerated(system, ["modprobe", module], (reason) => system.log.debug(`no IPMI driver: ${reason}`));
   }

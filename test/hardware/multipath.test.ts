@@ -1,0 +1,120 @@
+// Disks reached over several paths, with sysfs as device-mapper lays it out: hardware 13.24.
+
+import { describe, expect, test } from "bun:test";
+import { listBlockDevices } from "../../src/hardware/block-devices.ts";
+import { enableMultipath } from "../../src/hardware/multipath.ts";
+import { type RecordedFile, type Recording, recordedSystem } from "../support/recorded-system.ts";
+
+const row = (kname: string, type: string, more: object = {}) => ({
+  kname,
+  type,
+  ...{ model: null, size: 10 * 2 ** 30, rota: true, uuid: null, partuuid: null, serial: null, wwn: null },
+  ...{ "log-sec": 512, "phy-sec": 512, tran: null },
+  ...more,
+});
+
+const partition = (disk: string, name: string): Record<string, RecordedFile> => ({
+  [`/sys/class/block/${name}/partition`]: "1\n",
+  [`/sys/class/block/${name}`]: { link: `../../devices/x/block/${disk}/${name}` },
+  [`/sys/devices/x/block/${disk}/${name}/partition`]: "1\n",
+});
+
+const FILES: Record<string, RecordedFile> = {
+  "/sys/class/block/dm-0/slaves/sda": { directory: true },
+  "/sys/class/block/dm-0/slaves/sdb": { directory: true },
+  "/sys/class/block/dm-0/dev": "253:0\n",
+  "/run/udev/data/b253:0": "E:DM_SERIAL=0QEMU_QEMU_HARDDISK_MPATH\nE:DM_WWN=0x5000c500a1b2c3d4\n",
+  ...partition("sda", "sda1"),
+  ...partition("sdc", "sdc1"),
+};
+
+const ROWS = [
+  row("sda", "disk"),
+  row("sda1", "part"),
+  row("dm-0", "mpath"),
+  row("dm-1", "part"),
+  row("sdb", "disk"),
+  row("dm-0", "mpath"),
+  row("dm-1", "part"),
+  row("sdc", "disk"),
+  row("sdc1", "part"),
+];
+
+function machine(rows: readonly object[], files = FILES): Recording {
+  return {
+    programs: { udevadm: {}, lsblk: { stdout: JSON.stringify({ blockdevices: rows }) } },
+    files,
+  };
+}
+
+describe("a disk on two paths", () => {
+  test("is its map, once, with udev's serial number; its paths are no disks", async () => {
+    const system = recordedSystem(machine(ROWS));
+    const disks = await listBlockDevices(system);
+    expect(disks.map(({ name, serial, wwn }) => [name, serial, wwn])).toEqual([
+      ["/dev/dm-0", "0QEMU_QEMU_HARDDISK_MPATH", "0x5000c500a1b2c3d4"],
+      ["/dev/sdc", null, null],
+    ]);
+    // No program per device, however many there are.
+    expect(system.calls.map(([program]) => program)).toEqual(["udevadm", "lsblk"]);
+    expect(system.records.map(({ message }) => message)).toContain(
+      "sdb is a path of the multipath disk dm-0",
+    );
+  });
+
+  test("has the partitions of its map, not those seen on a path", async () => {
+    const devices = await listBlockDevices(recordedSystem(machine(ROWS)), { includePartitions: true });
+    expect(devices.map(({ name }) => name)).toEqual(["/dev/dm-0", "/dev/sdc", "/dev/dm-1", "/dev/sdc1"]);
+  });
+
+  test("without a map is its paths", async () => {
+    const single = ROWS.filter(({ type }) => type === "disk");
+    expect((await listBlockDevices(recordedSystem(machine(single, {})))).map(({ name }) => name)).toEqual([
+      "/dev/sda",
+      "/dev/sdb",
+      "/dev/sdc",
+    ]);
+  });
+});
+
+describe("making the maps", () => {
+  const calls = async (recording: Recording) => {
+    const system = recordedSystem(recording);
+    await enableMultipath(system);
+    return system.calls.map((argv) => argv.join(" "));
+  };
+  const LIST =
+    "mpatha (35000c500a1b2c3d4) dm-0 QEMU,QEMU HARDDISK\nsize=10G features='0' hwhandler='0' wp=rw\n";
+
+  test("where there is no multipath, nothing is run", async () => {
+    expect(await calls({ programs: { modprobe: {} } })).toEqual([]);
+  });
+
+  test("drivers, daemon, and what it made goes into the log; failures stop nothing", async () => {
+    const system = recordedSystem({
+      programs: { multipath: { stdout: LIST }, modprobe: { exitCode: 1 }, multipathd: { exitCode: 1 } },
+    });
+    await enableMultipath(system);
+    expect(system.calls.map((argv) => argv.join(" "))).toEqual([
+      "modprobe dm_multipath",
+      "modprobe multipath",
+      "multipathd",
+      "multipath -ll",
+    ]);
+    expect(system.records.at(-1)).toMatchObject({
+      level: "INFO",
+      message: expect.stringContaining("mpatha"),
+    });
+  });
+
+  test("Red Hat's tool writes the configuration, unless there is one", async () => {
+    const programs = { multipath: {}, multipathd: {}, modprobe: {}, "/usr/sbin/mpathconf": {} };
+    const files = { "/usr/sbin/mpathconf": "" };
+    const [first] = await calls({ programs, files });
+    expect(first).toBe(
+      "/usr/sbin/mpathconf --enable --find_multipaths yes --with_module y --with_multipathd y",
+    );
+    const [configured] = await calls({ programs, files: { ...files, "/etc/multipath.conf": "" } });
+    expect(configured).toBe("modprobe dm_multipath");
+  });
+});
