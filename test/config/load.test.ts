@@ -185,6 +185,7 @@ describe("virtual media", () => {
   const kernel = "boot_method=vmedia ipa-listen-port=5 ipa-lookup-interval=5 ipa-debug=0 BOOTIF=aa";
   const parameters = "ipa-listen-port=6\nipa-debug=1\nBOOTIF=bb\nir_pub_id=x\n";
 
+  // contract 10.62
   test("control-plane 11.12: its parameters beat those of the kernel, and files beat both", async () => {
     const config = await load({ kernel, parameters });
     expect([config.get("listen_port"), config.get("lookup_interval"), config.get("debug")]).toEqual([

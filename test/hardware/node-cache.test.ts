@@ -11,6 +11,7 @@ function cacheWithCounter() {
   return { system, cache, waits };
 }
 
+// control-plane 11.77
 test("a new UUID waits for the disks, the same one only replaces the node", async () => {
   const { cache, waits } = cacheWithCounter();
   expect(cache.current).toBeNull();

@@ -15,6 +15,7 @@ function find(text: string, name = "image.img", wanted: Parameters<typeof findCh
   return "digest" in result ? result.digest : result.problem;
 }
 
+// contract 10.44
 describe("forms", () => {
   const forms: [string, string][] = [
     ["a single value", `${SHA256}\n`],

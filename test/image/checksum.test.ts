@@ -27,6 +27,7 @@ async function choose(
   return { ...checksum, warnings: system.records.map(({ message }) => message) };
 }
 
+// contract 10.44
 describe("the algorithm", () => {
   test("of a plain checksum is told by its length", async () => {
     expect(await choose({ checksum: "a".repeat(32) })).toMatchObject({ algorithm: "md5" });

@@ -213,6 +213,7 @@ describe("one URL", () => {
     );
   });
 
+  // contract 10.46, with the 503 below and the second URL
   test("404 is final at once, with the answer's text and without its secrets", async () => {
     const server = await serve(
       answer(404, { "Set-Cookie": "session=secret", "X-Hint": "gone" }, "no such image"),
@@ -277,6 +278,7 @@ describe("one URL", () => {
   });
 });
 
+// contract 10.46
 describe("several URLs", () => {
   test("the second is used when the first refuses connections or says 404", async () => {
     for (const first of [hangUp, answer(404)]) {
@@ -401,6 +403,7 @@ describe("redirects", () => {
     );
   });
 
+  // contract 10.47
   test("credentials stay with their host", async () => {
     const other = await serve(file(CONTENT));
     const first = await serve(
@@ -430,6 +433,7 @@ describe("redirects", () => {
   });
 });
 
+// contract 10.47
 describe("through a proxy", () => {
   test("the proxy gets the absolute URL, unless no_proxy says otherwise", async () => {
     const proxy = await serve(file(CONTENT));

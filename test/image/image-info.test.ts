@@ -105,6 +105,7 @@ describe("what the reference dies on later", () => {
     expect(details({ ...VALID, image_type: "partition", ...more })).toStartWith(text),
   );
 
+  // contract 10.48; the layouts are in test/steps/write-partition-image.test.ts
   test("only the one word makes a partition image", () => {
     expect(details({ ...VALID, image_type: "whole-disk-image" })).toBe("accepted");
     expect(details({ ...VALID, image_type: "partition", urls: [] })).toContain("'urls' must be a list");

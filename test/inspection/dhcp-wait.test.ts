@@ -68,6 +68,8 @@ describe("waiting for DHCP", () => {
   });
 });
 
+// contract 10.63. What goes to Ironic and inspector as `pxe_interface` is the word as it came (control-plane 11.83), as from the
+// reference: they know both notations.
 test("BOOTIF names the same address in each of its forms", () => {
   const byte = fc.integer({ min: 0, max: 255 }).map((value) => value.toString(16).padStart(2, "0"));
   fc.assert(

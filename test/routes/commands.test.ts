@@ -198,6 +198,7 @@ describe("answers to commands (control-plane 11.27 to 11.29, 11.34 to 11.38, con
     gate.open();
   });
 
+  // contract 10.26
   test("no refusal but that of a busy agent says that the agent is busy, and none names the token", async () => {
     const { post } = await apiFixture();
     for (const name of ["standby.agent is busy", "AGENT IS BUSY.x", "standby.agent_token", "Agent_Token.x"]) {
@@ -207,7 +208,7 @@ describe("answers to commands (control-plane 11.27 to 11.29, 11.34 to 11.38, con
   });
 });
 
-describe("waiting (control-plane 11.30, 11.31, 11.33)", () => {
+describe("waiting (control-plane 11.30, 11.31, 11.33, contract 10.25)", () => {
   test.each(["true", "True", "TRUE", "tRuE"])("wait=%s waits, and blocks nobody meanwhile", async (word) => {
     const { post, get, gate } = await apiFixture();
     let answered = false;

@@ -97,6 +97,7 @@ function expectImage(content: Buffer, image: Buffer): void {
   expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
 }
 
+// contract 10.44
 describe("an image gets onto the disk", () => {
   onMachine(
     "raw, streamed: GPT in order to the last sector",
@@ -279,6 +280,7 @@ describe("an image gets onto the disk", () => {
   );
 });
 
+// contract 10.49; as the conductor shapes it in test/kit/config-drive.test.ts
 describe("a config drive", () => {
   async function configDrive(): Promise<Buffer> {
     const tree = `${directory}/${crypto.randomUUID()}`;
@@ -302,6 +304,19 @@ describe("a config drive", () => {
     expect((await partitionBytes(disk, content.length)).equals(content)).toBe(true);
     expect(await tool("blkid", "-p", "-o", "value", "-s", "LABEL", `${disk}p3`)).toBe("config-2\n");
     expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+  });
+
+  // contract 10.43: conductors mask what is secret in the node, other kinds of values than text too
+  onMachine("is not taken from the node, where it is masked", {}, async ({ disk, context }) => {
+    const MASK = "******";
+    const node = {
+      instance_info: { configdrive: MASK, image_url: MASK },
+      driver_internal_info: { agent_secret_token: MASK, agent_secret_token_pregenerated: MASK },
+    };
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      await writeImage({ ...context, node }, info, null);
+    });
+    expect(await realBlockDevices.open(`${disk}p3`, "read").catch(() => null)).toBeNull();
   });
 
   onMachine("behind a URL, and named by image_info only", {}, async ({ disk, context }) => {
@@ -360,6 +375,12 @@ describe("a config drive", () => {
       500,
     ],
     ["is an object", { meta_data: {} }, "must be a string", 400],
+    [
+      "unpacks to more than 64 MiB",
+      gzipSync(Buffer.alloc(64 * MEBIBYTE + 1)).toString("base64"),
+      "64 MiB",
+      500,
+    ],
   ];
   for (const [name, drive, text, code] of useless)
     onMachine(`that ${name} is found out before the disk is touched`, {}, async ({ context, content }) => {
@@ -578,6 +599,7 @@ describe("failed in the middle: nothing bootable remains", () => {
     expect(deployment.partitionUuids).toEqual({});
   }
 
+  // contract 10.45
   onMachine("one flipped byte, every time", {}, async (machine) => {
     const flipped = Buffer.from(gptImage);
     flipped[5 * MEBIBYTE] = (flipped[5 * MEBIBYTE] ?? 0) ^ 1;

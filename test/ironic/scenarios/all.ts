@@ -1,4 +1,4 @@
-// Every scenario, in the order in which a full run plays them.
+// Every scenario, in the order in which a full run plays them: contract 10.66.
 
 import type { Scenario } from "../scenario.ts";
 import { certificateRenewed, manualCertificate, tokenRefused } from "./agent-api.ts";
