@@ -3,8 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { hostname } from "node:os";
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { hostname, tmpdir } from "node:os";
 import { connect } from "node:tls";
 import { EmbeddedConductor } from "./kit/conductor.ts";
 import type { PowerControl } from "./kit/power.ts";
@@ -15,6 +15,21 @@ const noPower: PowerControl = { on: async () => {}, off: async () => {}, state: 
 const WRONG = "f".repeat(43);
 const NODE = { uuid: "6d1d8b1c-1c71-4a5b-9d0e-0a3f5d4e2c12", properties: {} };
 const INVENTORY = { "poll.get_hardware_info": {} };
+
+/** A step that gives back what it is asked to, or fails as it is asked to. */
+const PLUGIN = `
+  import { BlockDeviceError, defineStep, HardwareManager } from "ironic-agent";
+  export default class Echo extends HardwareManager {
+    override readonly version = "1";
+    evaluateHardwareSupport() { return 3; }
+    override getCleanSteps() {
+      return [defineStep({ step: "echo", run: async (_, { result, fail, ...rest }) => {
+        if (fail === "foreign") throw new RangeError("kaboom");
+        if (fail !== undefined) throw new BlockDeviceError("kaboom");
+        return result ?? rest;
+      } })];
+    }
+  }`;
 
 type Answer = {
   readonly status: number;
@@ -30,8 +45,11 @@ let url: string;
 let ca: string;
 let token: string;
 let heartbeats = 0;
+let plugins: string;
 
 beforeAll(async () => {
+  plugins = await mkdtemp(`${tmpdir()}/binary-api-`);
+  await writeFile(`${plugins}/echo.ts`, PLUGIN);
   conductor = EmbeddedConductor.start();
   const node = conductor.enrol({ uuid: NODE.uuid, macs: await machineMacs() }, noPower);
   node.provisionState = "cleaning"; // heartbeats are stored and nothing is asked of the agent
@@ -41,7 +59,7 @@ beforeAll(async () => {
     heartbeats++;
     first.resolve(event);
   });
-  agent = await startAgentProcess("--api_url", conductor.url);
+  agent = await startAgentProcess("--api_url", conductor.url, "--hardware_manager_dir", plugins);
   const heartbeat = await Promise.race([
     first.promise,
     agent.exited.then((code) => Promise.reject(new Error(`the agent ended with ${code}:\n${agent.log()}`))),
@@ -54,6 +72,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await agent?.[Symbol.asyncDispose]();
   await conductor?.[Symbol.asyncDispose]();
+  await rm(plugins, { recursive: true });
 });
 
 async function ask(method: string, path: string, body?: string): Promise<Answer> {
@@ -261,6 +280,81 @@ describe("commands of the executable", () => {
     expect(json.command_error.details).toContain("nosuch");
     expect((await commands()).at(-1)).toEqual(json);
   });
+
+  test("11.39, 11.75 and contract 10.31, 10.38: a step's result as it is, its arguments before the command's", async () => {
+    const execute = async (args: object, others: object = {}) => {
+      const params = { step: { interface: "deploy", step: "echo", args }, node: NODE, ports: [], ...others };
+      return (await post("clean.execute_clean_step", params, "&wait=true")).json;
+    };
+    for (const result of [["out", "err"], "text", { a: null }, 0]) {
+      const { command_status, command_result } = await execute({ result });
+      expect(command_status).toBe("SUCCEEDED");
+      expect(command_result).toEqual({
+        clean_result: result,
+        clean_step: { interface: "deploy", step: "echo", args: { result } },
+      });
+    }
+    const { command_result } = await execute({ seconds: 5 }, { seconds: 60, agents: 2 });
+    expect(command_result.clean_result).toEqual({ seconds: 5, agents: 2 });
+  });
+
+  test("11.76: an error of the API keeps its type, another becomes a CleaningError with its class and text", async () => {
+    const fail = async (how: string) => {
+      const params = { step: { step: "echo", args: { fail: how } }, node: NODE, ports: [] };
+      return (await post("clean.execute_clean_step", params, "&wait=true")).json.command_error;
+    };
+    expect(await fail("of the API")).toEqual({
+      type: "BlockDeviceError",
+      code: 500,
+      message: "Block device caused unknown error",
+      details: "kaboom",
+    });
+    expect(await fail("foreign")).toMatchObject({
+      type: "CleaningError",
+      message: "Clean step failed",
+      details: expect.stringContaining("Unexpected exception performing clean step echo. RangeError: kaboom"),
+    });
+  });
+
+  test("11.74: the versions name the plug-in, and its step is listed under its class", async () => {
+    const { command_result } = (await post("clean.get_clean_steps", { node: NODE, ports: [] })).json;
+    expect(command_result.clean_steps.Echo.map(({ step }: { step: string }) => step)).toEqual(["echo"]);
+    expect(command_result.hardware_manager_version).toMatchObject({
+      Echo: "1",
+      generic_hardware_manager: "1.2",
+    });
+  });
+
+  test("contract 10.32 and 10.33: all three lists have whole steps, and the same versions", async () => {
+    const versions = [];
+    for (const kind of ["clean", "deploy", "service"]) {
+      const { command_result } = (await post(`${kind}.get_${kind}_steps`, { node: NODE, ports: [] })).json;
+      versions.push(command_result.hardware_manager_version);
+      for (const step of Object.values<Answer["json"]>(command_result[`${kind}_steps`]).flat())
+        expect(step).toMatchObject({
+          step: expect.any(String),
+          interface: expect.any(String),
+          priority: expect.any(Number),
+          reboot_requested: expect.any(Boolean),
+        });
+    }
+    expect(versions[1]).toEqual(versions[0]);
+    expect(versions[2]).toEqual(versions[0]);
+  });
+
+  test("11.93 and contract 10.56: the logs are a tar.gz in base64", async () => {
+    const started = performance.now();
+    const { command_status, command_result } = (await post("log.collect_system_logs", {})).json;
+    expect(command_status).toBe("SUCCEEDED");
+    expect(performance.now() - started).toBeLessThan(60_000);
+    const list = Bun.spawn(["tar", "-tz"], {
+      stdin: Buffer.from(command_result.system_logs, "base64"),
+      stdout: "pipe",
+    });
+    const members = (await new Response(list.stdout).text()).trimEnd().split("\n");
+    expect(members).toEqual(expect.arrayContaining(["ps", "df", "mount", "lsblk", "dmesg"]));
+    expect(agent.log()).not.toContain(command_result.system_logs.slice(0, 200));
+  }, 90_000);
 
   test("contract 10.29: a body of 300 MiB, with a config drive three times, is taken", async () => {
     const configdrive = "A".repeat(100 * 1024 * 1024);

@@ -16,15 +16,34 @@ export type AgentProcess = AsyncDisposable & {
   stop(): Promise<number>;
 };
 
+export type ProcessOptions = {
+  /** The address to say to Ironic; null leaves that to the agent. */
+  readonly advertised?: string | null;
+  /** Words in front of the executable, e.g. those of `unshare`. */
+  readonly inside?: readonly string[];
+};
+
 /** Starts it; it listens on 127.0.0.1 and says so to Ironic. Does not wait for anything. */
-export async function startAgentProcess(...options: string[]): Promise<AgentProcess> {
+export function startAgentProcess(...options: string[]): Promise<AgentProcess> {
+  return spawnAgentProcess({}, ...options);
+}
+
+/** The same, with more to choose. */
+export async function spawnAgentProcess(
+  { advertised = "127.0.0.1", inside = [] }: ProcessOptions,
+  ...options: string[]
+): Promise<AgentProcess> {
   if (!existsSync(BINARY))
     throw new Error(`${BINARY} is missing: run "bun run build.ts" first, or "npm test"`);
   const home = await mkdtemp(`${tmpdir()}/agent-process-`);
   const port = await freePort();
   const address = ["--listen_host", "127.0.0.1", "--listen_port", String(port)];
-  const advertised = ["--advertise_host", "127.0.0.1", "--advertise_port", String(port)];
-  const child = Bun.spawn([BINARY, ...address, ...advertised, "--debug", ...options], {
+  const told = [
+    "--advertise_port",
+    String(port),
+    ...(advertised === null ? [] : ["--advertise_host", advertised]),
+  ];
+  const child = Bun.spawn([...inside, BINARY, ...address, ...told, "--debug", ...options], {
     env: { PATH: process.env.PATH, HOME: home },
     cwd: home,
     stdin: "ignore",
