@@ -35,7 +35,7 @@ export async function diskOfPartition(system: System, name: string): Promise<str
     const directory = await system.files.realPath(`${CLASS}/${name}`);
     return baseName(directory.slice(0, directory.lastIndexOf("/")));
   } catch (error) {
-    if (error instanceof FileError) return null;
+    if (error instanceof FileError && error.code === "ENOENT") return null;
     throw error;
   }
 }

@@ -124,15 +124,12 @@ export class Bmc {
     return addresses.some(({ address }) => !address.startsWith("::") && !address.startsWith("fe80"));
   }
 
-  /** All channels, where the BMC or an old ipmitool does not tell which are LANs. A failure is not remembered. */
+  /** A failure is not remembered. */
   #lanChannels(): Promise<readonly number[]> {
-    this.#channels ??= lanChannels(this.#system, CHANNELS).then(
-      (channels) => (channels.length === 0 ? CHANNELS : channels),
-      (error) => {
-        this.#channels = null;
-        throw error;
-      },
-    );
+    this.#channels ??= lanChannels(this.#system, CHANNELS).catch((error) => {
+      this.#channels = null;
+      throw error;
+    });
     return this.#channels;
   }
 

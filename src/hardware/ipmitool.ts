@@ -29,14 +29,16 @@ export type Lan6Address = {
 };
 
 /**
- * Those of `channels` that a LAN is behind, as `lan print` finds out for itself. One run of the tool answers for all: starting it
- * costs more than the question, and most channels of most BMCs are not there.
+ * Those of `channels` that a LAN is behind, as `lan print` finds out for itself; all, if the tool does not answer for each of them. One
+ * run answers for all: starting it costs more than the question, and most channels of most BMCs are not there.
  * @throws as lanPrint
  */
-export async function lanChannels(system: System, channels: readonly number[]): Promise<number[]> {
+export async function lanChannels(system: System, channels: readonly number[]): Promise<readonly number[]> {
   const input = channels.map((channel) => `channel info ${channel}\n`).join("");
-  const known = parseLanChannels((await ipmitool(system, ["exec", "/dev/stdin"], { input })).stdout);
-  return channels.filter((channel) => known.includes(channel));
+  const answer = await ipmitool(system, ["exec", "/dev/stdin"], { input });
+  const { lans, others } = parseChannelInfo(answer);
+  const told = lans.length + others;
+  return told < channels.length ? channels : channels.filter((channel) => lans.includes(channel));
 }
 
 /** @throws ProgramMissingError; ProgramFailedError when the BMC does not answer in time */
@@ -77,16 +79,24 @@ export async function ipmiSensors(system: System): Promise<string> {
   return (await ipmitool(system, ["-I", "open", "sdr"], { timeout: SENSORS_TIMEOUT })).stdout;
 }
 
-/** Numbers of the channels whose medium is a LAN. */
-export function parseLanChannels(text: string): number[] {
-  const channels: number[] = [];
+/** Numbers of the channels whose medium is a LAN, and how many have another one or are not there. */
+export function parseChannelInfo({ stdout, stderr }: { stdout: string; stderr: string }): {
+  readonly lans: readonly number[];
+  readonly others: number;
+} {
+  const lans = new Set<number>();
+  let others = stderr.split("\n").filter((line) => line.startsWith("Unable to Get Channel Info")).length;
   let channel: number | null = null;
-  for (const line of text.split("\n")) {
+  for (const line of stdout.split("\n")) {
     const head = /^Channel 0x([0-9a-f]{1,2}) info:/i.exec(line);
     if (head !== null) channel = Number.parseInt(head[1] ?? "", 16);
-    else if (channel !== null && /^\s+Channel Medium Type\s*:.*\bLAN\b/.test(line)) channels.push(channel);
+    const medium = /^\s+Channel Medium Type\s*:(.*)$/.exec(line)?.[1];
+    if (channel === null || medium === undefined) continue;
+    if (/\bLAN\b/.test(medium)) lans.add(channel);
+    else others++;
+    channel = null;
   }
-  return channels;
+  return { lans: [...lans], others };
 }
 
 export function parseLan({ stdout, stderr }: { stdout: string; stderr: string }): LanSettings {

@@ -32,8 +32,10 @@ export async function enableMultipath(system: System): Promise<void> {
     // Where the path selectors are modules of their own they come when they are needed; older kernels had this one.
     await tolerated(system, ["modprobe", "multipath"]);
   }
-  // Where it runs already, this one says so and ends.
+  // Takes over what comes later; where one runs already, this one says so and ends.
   await tolerated(system, ["multipathd"]);
+  // Makes the maps of what is there, and ends when they are made.
+  await tolerated(system, ["multipath"]);
   const maps = await tolerated(system, ["multipath", "-ll"]);
   if (maps !== null && maps.trim() !== "") system.log.info(`multipath disks: ${maps.trim()}`);
 }

@@ -16,7 +16,7 @@ export async function ramdiskBootMode(system: System): Promise<BootMode> {
 
 /** How the node is to boot; the ramdisk's own mode if nobody says. */
 export async function nodeBootMode(system: System, node: JsonObject): Promise<BootMode> {
-  if (capability(node, "secure_boot") === "true") return "uefi";
+  if (capability(node, "secure_boot")?.toLowerCase() === "true") return "uefi";
   const said =
     text(node, "instance_info", "deploy_boot_mode") ??
     capabilities(node, "properties").boot_mode ??
@@ -35,26 +35,25 @@ function capability(node: JsonObject, name: string): string | undefined {
   return capabilities(node, "instance_info")[name] ?? capabilities(node, "properties")[name];
 }
 
-/** Capabilities come as an object, as JSON text of one, or as `name:value,name:value`; malformed items are left out. */
+/** Capabilities come as an object, as JSON text, or as `name:value,name:value`; what is malformed is left out. */
 function capabilities(node: JsonObject, holder: string): Record<string, string> {
   const value = member(member(node, holder), "capabilities");
   if (isJsonObject(value)) return asStrings(value);
   if (typeof value !== "string") return {};
   const parsed = parseJson(value);
-  if (parsed !== null) return asStrings(parsed);
-  const pairs = value.split(",").map((item): [string, string] => {
-    const cut = item.indexOf(":");
-    return [item.slice(0, cut).trim(), item.slice(cut + 1).trim()];
+  if (parsed !== undefined) return isJsonObject(parsed) ? asStrings(parsed) : {};
+  const pairs = value.split(",").flatMap((item): [string, string][] => {
+    const [name = "", said = "", more] = item.split(":").map((part) => part.trim());
+    return name === "" || said === "" || more !== undefined ? [] : [[name, said]];
   });
-  return Object.fromEntries(pairs.filter(([name]) => name !== ""));
+  return Object.fromEntries(pairs);
 }
 
-function parseJson(value: string): JsonObject | null {
+function parseJson(value: string): Json | undefined {
   try {
-    const parsed: Json = JSON.parse(value);
-    return isJsonObject(parsed) ? parsed : null;
+    return JSON.parse(value);
   } catch {
-    return null; // the form name:value
+    return undefined; // the form name:value
   }
 }
 

@@ -43,6 +43,7 @@ function oneDisk(files: Record<string, RecordedFile>, more: object = {}): Record
 
 // What was set on QEMU's command line: see recording/machines.ts.
 describe("the disks of the recorded BIOS machine", () => {
+  // hardware 13.21
   test("are those it has: no floppy, no CD, the array once", async () => {
     expect(new Set(Object.keys(await disksOf("qemu-bios")))).toEqual(
       new Set([
@@ -52,6 +53,7 @@ describe("the disks of the recorded BIOS machine", () => {
     );
   });
 
+  // hardware 13.19, 13.22
   test("SCSI with a WWN", async () => {
     const { SCSI77: disk } = await disksOf("qemu-bios");
     expect(disk).toMatchObject({
@@ -79,6 +81,7 @@ describe("the disks of the recorded BIOS machine", () => {
     });
   });
 
+  // hardware 13.18
   test("virtio, USB and the array", async () => {
     const disks = await disksOf("qemu-bios");
     expect(disks.VBLK1).toMatchObject({ vendor: "0x1af4", hctl: null, tran: null, size: 12 * 2 ** 30 });
@@ -92,6 +95,7 @@ describe("the disks of the recorded BIOS machine", () => {
     });
   });
 
+  // hardware 13.20, 13.21
   test("NVMe namespaces of 512 and 4096 bytes a sector", async () => {
     const { "/dev/nvme0n1": first, "/dev/nvme0n2": second } = await disksOf("qemu-bios");
     expect(first).toMatchObject({
@@ -152,6 +156,7 @@ describe("sources of an identifier", () => {
     });
   });
 
+  // hardware 13.23
   test("without udev's database or sysfs the disk is listed all the same", async () => {
     expect(await one(oneDisk({}))).toMatchObject({ name: "/dev/sda", serial: null, wwn: null, vendor: null });
   });

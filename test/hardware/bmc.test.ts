@@ -5,10 +5,10 @@ import { IncompatibleHardwareMethodError } from "../../src/errors.ts";
 import { Bmc } from "../../src/hardware/bmc.ts";
 import { canonicalIpv6, isIpv4 } from "../../src/hardware/ip-address.ts";
 import {
+  parseChannelInfo,
   parseLan,
   parseLan6Addresses,
   parseLan6Enables,
-  parseLanChannels,
 } from "../../src/hardware/ipmitool.ts";
 import { ProgramFailedError, type ProgramResult } from "../../src/system/programs.ts";
 import { recordedSystem } from "../support/recorded-system.ts";
@@ -17,6 +17,9 @@ import { managersOn, RAMDISK_FILES } from "./support.ts";
 
 const DEVICE = { "/dev/ipmi0": { device: { major: 240, minor: 0 }, kind: "character" as const } };
 const CHANNEL_INFO = await recorded("channel-info.txt");
+const NO_CHANNEL_INFO = {
+  stderr: "IPMI command failed: Requested sensor, data, or record not found\nUnable to Get Channel Info\n",
+};
 const LAN = await recorded("lan-print.txt");
 const INVALID = { exitCode: 1, stderr: await recorded("lan-print-invalid.stderr.txt") };
 
@@ -39,7 +42,7 @@ function machine(channels: Readonly<Record<number, Channel>>) {
     files: DEVICE,
     programs: {
       ipmitool: (argv, { input }) => {
-        if (argv[1] === "exec") return { exitCode: 1, stdout: channelInfo(Object.keys(channels), input) };
+        if (argv[1] === "exec") return { exitCode: 1, ...channelInfo(Object.keys(channels), input) };
         const channel = channels[Number(argv[3])];
         if (channel === undefined) return INVALID;
         if (argv[1] === "lan") return channel.lan ?? INVALID;
@@ -54,12 +57,15 @@ function machine(channels: Readonly<Record<number, Channel>>) {
   });
 }
 
-/** What `channel info` says of those that are asked about, as recorded of ipmi_sim; a channel that is not there is an error. */
-function channelInfo(channels: readonly string[], input = ""): string {
-  return channels
-    .filter((channel) => input.includes(`channel info ${channel}\n`))
-    .map((channel) => CHANNEL_INFO.replace("Channel 0x1 ", `Channel 0x${Number(channel).toString(16)} `))
-    .join("");
+/** What `channel info` says of those that are asked about, as recorded of ipmi_sim. */
+function channelInfo(channels: readonly string[], input = ""): { stdout: string; stderr: string } {
+  const asked = input.split("\n").flatMap((line) => /^channel info (\d+)$/.exec(line)?.[1] ?? []);
+  const there = asked.filter((channel) => channels.includes(channel));
+  const infos = there.map((channel) =>
+    CHANNEL_INFO.replace("Channel 0x1 ", `Channel 0x${Number(channel).toString(16)} `),
+  );
+  const { stderr } = NO_CHANNEL_INFO;
+  return { stdout: infos.join(""), stderr: stderr.repeat(asked.length - there.length) };
 }
 
 function lan(ip: string, mac = "52:54:00:aa:bb:cc"): Partial<ProgramResult> {
@@ -120,6 +126,19 @@ describe("the IPv4 address", () => {
     const system = machine({ 1: { lan: { stdout: await recorded("lan-print-unset.txt") } } });
     expect(await new Bmc(system).address()).toBe("0.0.0.0");
     expect(system.calls.map((argv) => argv.slice(1).join(" "))).toEqual(["exec /dev/stdin", "lan print 1"]);
+  });
+
+  test("a BMC without any LAN is asked nothing more", async () => {
+    const bmc = machine({});
+    expect(await new Bmc(bmc).address()).toBe("0.0.0.0");
+    expect(bmc.calls).toHaveLength(1);
+    const serial = CHANNEL_INFO.replace("802.3 LAN", "RS232/Modem");
+    const system = recordedSystem({
+      files: DEVICE,
+      programs: { ipmitool: { exitCode: 1, stdout: serial, stderr: NO_CHANNEL_INFO.stderr.repeat(10) } },
+    });
+    expect(await new Bmc(system).v6Address()).toBe("::/0");
+    expect(system.calls).toHaveLength(1);
   });
 
   test("where nobody tells which channels are LANs, all are asked", async () => {
@@ -300,7 +319,7 @@ describe("any output of ipmitool", () => {
         const text = lines.join("\n");
         for (const { address } of parseLan6Addresses(text)) expect(address).not.toBe("");
         expect(parseLan({ stdout: text, stderr: text }).addresses).toBeArray();
-        for (const channel of parseLanChannels(text)) expect(channel).toBe(1);
+        for (const channel of parseChannelInfo({ stdout: text, stderr: text }).lans) expect(channel).toBe(1);
         expect(parseLan6Enables(text) ?? "x").not.toMatch(/\s/);
       }),
     );

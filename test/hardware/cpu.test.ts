@@ -21,6 +21,7 @@ test("the recorded machines have the processors QEMU gave them", async () => {
 });
 
 describe("fields of lscpu", () => {
+  // hardware 13.2
   test("the highest frequency before the current one, as text; neither is null", () => {
     const both = "CPU MHz:             1290.000\nCPU max MHz:         2400.0000\n";
     expect(parseLscpu(both).frequency).toBe("2400.0000");
@@ -28,12 +29,14 @@ describe("fields of lscpu", () => {
     expect(parseLscpu("CPU family: 6\n").frequency).toBeNull();
   });
 
+  // hardware 13.3
   test("CPU(s) is the count, not the lists whose names end with it", () => {
     const text =
       "CPU(s):                8\nOn-line CPU(s) list:   0-7\nNUMA node0 CPU(s):     0-7\nSocket(s): 2\n";
     expect(parseLscpu(text)).toMatchObject({ count: 8, socket_count: 2 });
   });
 
+  // hardware 13.4
   test("of processors of two kinds the last model counts", () => {
     expect(parseLscpu("Model name: Cortex-A53\nModel name: Cortex-A72\n").model_name).toBe("Cortex-A72");
   });

@@ -7,6 +7,7 @@ import { loadMachine } from "./recording/recording.ts";
 import { managersOn, RAMDISK_FILES } from "./support.ts";
 
 describe("the whole inventory", () => {
+  // hardware 13.1
   test("has the wire's keys in the wire's order", async () => {
     const { managers } = managersOn(await loadMachine("qemu-bios"));
     await managers.load();
@@ -21,6 +22,7 @@ describe("the whole inventory", () => {
     expect(JSON.parse(JSON.stringify(inventory))).toEqual(inventory as never);
   });
 
+  // hardware 13.50
   test("firmware and boot parameters", async () => {
     const bootOf = async (name: string) => {
       const { managers } = managersOn(await loadMachine(name));

@@ -24,6 +24,7 @@ async function details(work: () => unknown): Promise<string> {
 }
 
 describe("without hints", () => {
+  // hardware 13.27
   test("disks below 4 GiB are too small, exactly 4 GiB is enough", async () => {
     const small = [disk({ name: "/dev/sda", size: 3 * GIB }), disk({ name: "/dev/sdb", size: LIMIT - 1 })];
     const said = await details(() => choose(small));
@@ -32,6 +33,7 @@ describe("without hints", () => {
     expect(choose([...small, disk({ name: "/dev/sdc", size: LIMIT })])).toBe("/dev/sdc");
   });
 
+  // hardware 13.28
   test("the smallest wins, then the name; an array a little smaller than its members wins over them", () => {
     const gib = (name: string, size: number) => disk({ name, size: size * GIB });
     expect(choose([gib("/dev/sdb", 10), gib("/dev/sda", 10)])).toBe("/dev/sda");
@@ -52,6 +54,7 @@ describe("with hints", () => {
     expect(choose(disks, { serial: "s1" })).toBe("/dev/sdb");
   });
 
+  // hardware 13.30
   test("no match and wrong hints are the same error, with the hints", async () => {
     expect(await details(() => choose(disks, { serial: "S2" }))).toContain('{"serial":"S2"}');
     expect(await details(() => choose(disks, { serial: "S2", rotational: true, size: 1 }))).toContain(
@@ -65,6 +68,7 @@ describe("with hints", () => {
     expect(await details(() => choose(disks, { model: "> 5" }))).toContain("not a number");
   });
 
+  // hardware 13.32
   test("those of the instance are before those of the node; empty ones are none", () => {
     const node = { instance_info: { root_device: { size: 5 } }, properties: { root_device: { size: 6 } } };
     expect(rootDeviceHints(node)).toEqual({ size: 5 });
@@ -112,6 +116,7 @@ describe("on a recorded machine", () => {
     expect(await managers.dispatch("getOsInstallDevice")).toBe("/dev/nvme0n2");
   });
 
+  // hardware 13.32
   test("an empty hint is worth one look-up, and only if it is allowed", async () => {
     const { managers } = await loaded({ uuid: "u", properties: {} });
     let lookups = 0;

@@ -29,6 +29,7 @@ function names(rows: readonly LsblkRow[], selection = DISKS): string[] {
 }
 
 describe("which rows are disks", () => {
+  // hardware 13.13
   test("whole disks with a medium; no loop, RAM disk, floppy, empty one; a multipath map is one", () => {
     const rows = [
       row("sda", "disk"),
@@ -46,6 +47,7 @@ describe("which rows are disks", () => {
     expect(names(rows)).toEqual(["sda", "sdb", "dm-0"]);
   });
 
+  // hardware 13.14
   test("an array is printed under each member and listed once; an empty one is not", () => {
     const rows = [
       row("sda", "disk"),
@@ -57,6 +59,7 @@ describe("which rows are disks", () => {
     expect(names(rows)).toEqual(["sda", "md0", "sdb"]);
   });
 
+  // hardware 13.15
   test("arrays of every level count as disks, unless they are to be ignored", () => {
     for (const type of ["raid0", "raid1", "raid10", "linear raid"]) {
       expect(names([row("md0", type)])).toEqual(["md0"]);
@@ -64,6 +67,7 @@ describe("which rows are disks", () => {
     }
   });
 
+  // hardware 13.15
   test("type md is a partition of an array in the eyes of older versions", () => {
     expect(names([row("md0p1", "md")])).toEqual([]);
     expect(names([row("md0p1", "md")], { types: ["part"], ignoreRaid: false })).toEqual(["md0p1"]);
@@ -85,6 +89,7 @@ describe("which rows are disks", () => {
     ]);
   });
 
+  // hardware 13.16
   test("a wanted row without a column is an error that names it; an unwanted one is not", () => {
     const { rota: _rota, tran: _tran, ...short } = row("sda", "disk");
     expect(() => selectDevices([short], DISKS)).toThrow(BlockDeviceError);
@@ -96,6 +101,7 @@ describe("which rows are disks", () => {
 describe("values of old and new versions", () => {
   const one = (more: LsblkRow) => selectDevices([row("sda", "disk", more)], DISKS)[0]!;
 
+  // hardware 13.17
   test("rota and sizes as text, number or boolean", () => {
     expect([true, "1", 1].map((rota) => one({ rota }).rotational)).toEqual([true, true, true]);
     expect([false, "0", 0, null].map((rota) => one({ rota }).rotational)).toEqual([

@@ -129,6 +129,7 @@ test("an aborted load ends between two managers, and its signal reaches the init
 
 describe("dispatch to one", () => {
   // control-plane 11.71
+  // hardware 13.56
   test("the first that has the method answers; null is an answer", async () => {
     const managers = await load(
       { className: "Low", getBmcAddress: async () => "192.0.2.1" },
@@ -486,6 +487,7 @@ describe("the inventory", () => {
     return async (useCache: boolean) => (await managers.inventory({ useCache })).hostname;
   }
 
+  // hardware 13.10
   test("the first one is remembered; asking again neither uses nor replaces it", async () => {
     const inventory = await counting();
     expect(await inventory(false)).toBe("collection 1");

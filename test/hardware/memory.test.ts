@@ -38,6 +38,7 @@ describe("the recorded machines", () => {
   });
 });
 
+// hardware 13.5
 test("MemTotal is in kB", () => {
   expect(parseMemTotal("MemTotal:       24684084 kB\nMemFree: 5 kB\n")).toBe(25_276_502_016);
   expect(parseMemTotal("nothing")).toBeNull();
@@ -72,6 +73,7 @@ describe("modules that add up to less than the kernel sees", () => {
 });
 
 describe("a machine without SMBIOS", () => {
+  // hardware 13.8
   test("and without lshw has no modules and no vendor, and says so", async () => {
     const system = recordedSystem({ files: { "/proc/meminfo": "MemTotal: 1024 kB\n" } });
     const platform = await readPlatform(system);

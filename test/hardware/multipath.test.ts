@@ -99,6 +99,7 @@ describe("making the maps", () => {
       "modprobe dm_multipath",
       "modprobe multipath",
       "multipathd",
+      "multipath",
       "multipath -ll",
     ]);
     expect(system.records.at(-1)).toMatchObject({

@@ -43,6 +43,7 @@ describe("the cards of the recorded BIOS machine", () => {
     });
   });
 
+  // hardware 13.38, 13.40, 13.45
   test("virtio, working under another address than its own, and down", async () => {
     const { interfaces } = await interfacesOf(await loadMachine("qemu-bios"));
     expect(interfaces.eth1).toMatchObject({
@@ -57,6 +58,7 @@ describe("the cards of the recorded BIOS machine", () => {
     expect(interfaces.eth1!.pci_address).toMatch(/^virtio\d+$/);
   });
 
+  // hardware 13.39
   test("the VLAN on top: a global address before the link-local one, no hardware of its own", async () => {
     const { interfaces } = await interfacesOf(await loadMachine("qemu-bios"));
     expect(interfaces["eth0.100"]).toMatchObject({
@@ -78,6 +80,7 @@ describe("the cards of the recorded BIOS machine", () => {
 });
 
 describe("which interfaces belong to the machine", () => {
+  // hardware 13.37
   test("cards, VLANs by name and bonds, in the kernel's order; no loopback, dummy or bridge", async () => {
     const system = recordedSystem({
       files: {
@@ -126,6 +129,7 @@ describe("MAC addresses", () => {
     );
   });
 
+  // hardware 13.40
   test("one that begins with fa is left out unless the option says it is real", async () => {
     const recording = {
       files: cards({ eth0: "FA:16:3e:00:00:01", eth1: "f8:16:3e:00:00:02" }),
@@ -204,6 +208,7 @@ describe("speed", () => {
 });
 
 describe("BIOS device names", () => {
+  // hardware 13.41
   test("come from the tool; in a virtual machine and on errors there are none", async () => {
     const system = recordedSystem({
       programs: {
@@ -221,6 +226,7 @@ describe("BIOS device names", () => {
     expect(system.records.map(({ level }) => level)).toEqual(["INFO", "WARNING"]);
   });
 
+  // hardware 13.41
   test("without the tool there is one warning, however many ask", async () => {
     const system = recordedSystem();
     const names = new BiosDeviceNames(system);
@@ -229,6 +235,7 @@ describe("BIOS device names", () => {
     expect(system.records.map(({ level }) => level)).toEqual(["WARNING"]);
   });
 
+  // hardware 13.41
   test("are not asked for a VLAN", async () => {
     const { system } = await interfacesOf({
       files: {

@@ -29,6 +29,7 @@ function outcome(hints: JsonObject): string {
   }
 }
 
+// hardware 13.29
 describe("the table of verified results", () => {
   const table: [string, Json, string][] = [
     ["size", 50, "B"],
@@ -83,6 +84,7 @@ describe("rules around the table", () => {
       expect(outcome({ rotational: word })).toBe("B");
   });
 
+  // hardware 13.31
   test("all hints must hold, and the order of the disks stays", () => {
     expect(outcome({ size: ">= 1", rotational: false })).toBe("B");
     expect(outcome({ size: ">= 1", serial: "abc123" })).toBe("A");
@@ -90,6 +92,7 @@ describe("rules around the table", () => {
     expect(outcome({ size: ">= 1" })).toBe("A B");
   });
 
+  // hardware 13.30
   test("an unknown hint is named, with the valid ones", () => {
     const find = () => findDevicesByHints([A], { colour: "red", size: 5 });
     expect(find).toThrow(/colour are invalid/);
@@ -102,6 +105,7 @@ describe("rules around the table", () => {
     );
   });
 
+  // hardware 13.33
   test("any serial number and any WWN of a disk is good", () => {
     const scsi = disk({
       name: "/dev/sdc",

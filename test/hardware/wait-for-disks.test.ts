@@ -18,6 +18,7 @@ async function wait(appears: number, attempts: number) {
   return { asked, sleeps: system.sleeps, warnings };
 }
 
+// hardware 13.36
 test("ten attempts sleep nine times, then warn", async () => {
   const { asked, sleeps, warnings } = await wait(0, 10);
   expect(asked).toBe(10);

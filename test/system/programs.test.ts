@@ -47,6 +47,7 @@ describe("run", () => {
     expect(error.message).toBe("sh -c seq 9 >&2; exit 4: exit code 4: 5 | 6 | 7 | 8 | 9");
   });
 
+  // hardware 13.97
   test("a missing program is an error of its own", async () => {
     expect(await rejection(run(["no-such-program"]))).toBeInstanceOf(ProgramMissingError);
   });
