@@ -171,8 +171,7 @@ class DeviceStream {
 }
 
 function deviceFault(device: BlockDevice, error: BlockDeviceIoError): ImageWriteError {
-  return new ImageWriteError(
-    `Writing image to device ${device.path} failed: ${error.message}. The kernel log may tell more; check the disk.`,
-    { cause: error },
-  );
+  return new ImageWriteError(`Writing image to device ${device.path} failed: ${error.message}.`, {
+    cause: error,
+  });
 }

@@ -5,8 +5,9 @@
 import type { Config } from "../config/config.ts";
 import { tlsClientOptions } from "../config/tls-client-options.ts";
 import { CONFIG_DRIVE_LIMIT, decodeConfigDrive } from "../disk/config-drive-content.ts";
+import { describeDiskFault } from "../disk/disk-fault.ts";
 import { HostGuard } from "../disk/host-guard.ts";
-import { DeploymentError, errorText, InvalidCommandParamsError } from "../errors.ts";
+import { DeploymentError, errorText, ImageWriteError, InvalidCommandParamsError } from "../errors.ts";
 import { type Checksum, chooseChecksum } from "../image/checksum.ts";
 import { imageAuthorization } from "../image/http-auth.ts";
 import { type GetSettings, shownUrl } from "../image/http-get.ts";
@@ -20,6 +21,7 @@ import {
   type TransferOptions,
 } from "../image/image-transfer.ts";
 import type { Json } from "../json.ts";
+import { BlockDeviceIoError } from "../system/block-device.ts";
 import { environmentProxies } from "../system/proxy.ts";
 import type { WrittenImage } from "./deployment.ts";
 import type { ImageJob, WriteImageContext } from "./image-job.ts";
@@ -60,11 +62,29 @@ export async function writeImage(
     configDrive: configDriveContent,
     transfer: (target) => transfer(context, image, target, plan, checksum),
   };
-  const written = await (image.partition === null
-    ? writeWholeDisk(context, job)
-    : writePartitionImage(context, job, image.partition));
+  const written = await namingTheDisk(context, disk, () =>
+    image.partition === null
+      ? writeWholeDisk(context, job)
+      : writePartitionImage(context, job, image.partition),
+  );
   deployment.written(written);
   return `image (${image.id}) written to device ${disk} ${identifiers(written)}`;
+}
+
+/** A device's fault is told with what identifies the disk, and with what the kernel saw. */
+async function namingTheDisk<T>(
+  { system }: WriteImageContext,
+  disk: string,
+  write: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!(error instanceof ImageWriteError && error.cause instanceof BlockDeviceIoError)) throw error;
+    throw new ImageWriteError(`${error.details} ${await describeDiskFault(system, disk)}`, {
+      cause: error.cause,
+    });
+  }
 }
 
 /** Old conductors take the text apart at its blanks and look for these words. */

@@ -3,6 +3,7 @@
 
 import { constants } from "node:fs";
 import fs from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { errnoName, readFully, splitDeviceNumber, writeFully } from "./files.ts";
 import { zeroRange } from "./zero-range.ts";
 
@@ -44,6 +45,9 @@ export class BlockDeviceIoError extends Error {
 
 /** Of one call to zero a range: a slow disk that does it by itself still needs well below a second. */
 const ZERO_BYTES = 32 * 1024 * 1024;
+/** Who holds a device longer than this has it in use. */
+const BUSY_MS = 2000;
+const BUSY_PAUSE_MS = 20;
 
 /** The block devices of the machine the agent runs on. */
 export const realBlockDevices: BlockDevices = {
@@ -51,7 +55,7 @@ export const realBlockDevices: BlockDevices = {
     return named("opening", path, async () => {
       // O_EXCL without O_CREAT is the kernel's "nobody else may hold this block device"; regular files ignore it.
       const flags = mode === "read" ? constants.O_RDONLY : constants.O_RDWR | constants.O_EXCL;
-      const handle = await fs.open(path, flags);
+      const handle = await openPatiently(path, flags);
       try {
         return new OpenBlockDevice(path, handle, ...(await geometry(handle)));
       } catch (error) {
@@ -61,6 +65,21 @@ export const realBlockDevices: BlockDevices = {
     });
   },
 };
+
+/**
+ * A program that is being started has a copy of all our open files until it becomes that program (between fork and exec), so that a
+ * device we have closed may still be held for a moment, by us; udev's helpers hold new devices as briefly.
+ */
+async function openPatiently(path: string, flags: number): Promise<fs.FileHandle> {
+  for (let waited = 0; ; waited += BUSY_PAUSE_MS) {
+    try {
+      return await fs.open(path, flags);
+    } catch (error) {
+      if (errnoName(error) !== "EBUSY" || waited >= BUSY_MS) throw error;
+      await sleep(BUSY_PAUSE_MS);
+    }
+  }
+}
 
 class OpenBlockDevice implements BlockDevice {
   constructor(

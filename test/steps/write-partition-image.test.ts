@@ -258,7 +258,7 @@ onMachine("a wrong checksum leaves nothing that boots", {}, async ({ disk, conte
     root,
     { ...PARTITION, os_hash_value: "0".repeat(64) },
     async (info) => {
-      expect((await failure(writeImage(context, info, null))).type).toBe("ImageChecksumError");
+      expect(await failure(writeImage(context, info, null))).toMatchObject({ type: "ImageChecksumError" });
     },
   );
   expect((await bytesOf(disk, MEBIBYTE)).equals(Buffer.alloc(MEBIBYTE))).toBe(true);

@@ -43,6 +43,22 @@ describe("a device", () => {
     );
   });
 
+  test("a device that was closed can be opened at once, whatever programs are being started meanwhile", async () => {
+    let ended = false;
+    // Each has a copy of the open device from fork to exec.
+    const programs = Array.from({ length: 4 }, async () => {
+      while (!ended) await Bun.spawn(["true"], { stdin: "ignore", stdout: "pipe", stderr: "pipe" }).exited;
+    });
+    try {
+      for (let round = 0; round < 300; round += 1) {
+        await using _device = await realBlockDevices.open(loop.path, "write-exclusive");
+      }
+    } finally {
+      ended = true;
+      await Promise.all(programs);
+    }
+  }, 60_000);
+
   test("a missing one is named", async () => {
     expect(await thrower(realBlockDevices.open("/dev/no-such-disk", "read"))).toThrow(
       "/dev/no-such-disk: ENOENT",
