@@ -77,6 +77,7 @@ async function bytesOf(path: string): Promise<Buffer> {
 }
 
 describe("MBR", () => {
+  // hardware 13.25
   test("primary, extended and logical partitions, with their types and the boot flag", async () => {
     await parted(
       ...["mklabel", "msdos", "mkpart", "primary", "fat32", "1MiB", "9MiB", "set", "1", "boot", "on"],

@@ -18,6 +18,20 @@ describe("the whole inventory", () => {
     ]);
     expect(inventory.hostname).toBe("ironic-ramdisk");
     expect(inventory.disks).toHaveLength(10);
+    const fields = (value: object) => Object.keys(value);
+    expect(fields(inventory.interfaces[0]!)).toEqual([
+      ...["name", "mac_address", "ipv4_address", "ipv6_address", "has_carrier", "lldp", "vendor", "product"],
+      ...["client_id", "biosdevname", "speed_mbps", "pci_address", "driver"],
+    ]);
+    expect(fields(inventory.cpu)).toEqual([
+      ...["model_name", "frequency", "count", "architecture", "flags", "socket_count"],
+    ]);
+    expect(fields(inventory.memory)).toEqual(["total", "physical_mb"]);
+    expect(fields(inventory.system_vendor)).toEqual([
+      ...["product_name", "serial_number", "manufacturer", "firmware"],
+    ]);
+    expect(fields(inventory.system_vendor.firmware)).toEqual(["vendor", "version", "build_date"]);
+    expect(fields(inventory.boot)).toEqual(["current_boot_mode", "pxe_interface"]);
     // Nothing undefined: JSON would lose the key.
     expect(JSON.parse(JSON.stringify(inventory))).toEqual(inventory as never);
   });

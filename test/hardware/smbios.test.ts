@@ -99,6 +99,7 @@ describe("lshw's tree", () => {
   const memory = (records: object[]) =>
     lshwMemory({ children: [{ id: "core", children: records }] } as never);
 
+  // hardware 13.7
   test("a record's own size, else its banks, each rounded down", () => {
     expect(
       memory([{ id: "memory", size: 4_294_967_296, children: [{ id: "bank:0", size: 4_294_967_296 }] }]),
@@ -133,12 +134,14 @@ describe("lshw's tree", () => {
     expect(lshwMemory({})).toBe(0);
   });
 
+  // hardware 13.6
   test("an object and a list of one are the same; anything else is null", () => {
     expect(parseLshw('{"id": "a"}')).toEqual({ id: "a" });
     expect(parseLshw('[{"id": "a"}]')).toEqual({ id: "a" });
     for (const text of ["", "[]", "5", "null", '["x"]', "{"]) expect(parseLshw(text)).toBeNull();
   });
 
+  // hardware 13.9
   test("firmware's fields are empty when it is not there", () => {
     expect(lshwSystemVendor({ product: "p", children: [{ id: "core" }] })).toEqual({
       product_name: "p",

@@ -48,6 +48,12 @@ describe("run", () => {
   });
 
   // hardware 13.97
+  test("a program that reads its standard input finds it empty, and does not wait for anybody", async () => {
+    expect(await run(["cat"])).toEqual({ exitCode: 0, stdout: "", stderr: "" });
+    expect((await run(["readlink", "/proc/self/fd/0"])).stdout).toBe("/dev/null\n");
+  });
+
+  // hardware 13.97
   test("a missing program is an error of its own", async () => {
     expect(await rejection(run(["no-such-program"]))).toBeInstanceOf(ProgramMissingError);
   });
