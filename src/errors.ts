@@ -3,6 +3,7 @@
 // Source: ironic-python-agent errors.py; conductors match on code and text, operators read `details`.
 
 import type { Json } from "./json.ts";
+import { pythonText } from "./python-text.ts";
 
 /** What the wire shows of an error: `command_error` of a failed command. */
 export type SerializedError = { type: string; code: number; message: string; details: string };
@@ -328,16 +329,4 @@ export function asRestError(thrown: unknown): RestError {
 export function errorText(thrown: unknown): string {
   if (thrown instanceof RestError) return thrown.toString();
   return thrown instanceof Error ? thrown.message : String(thrown);
-}
-
-/** Operators know this text from the reference, which prints Python dictionaries. */
-function pythonText(value: Json): string {
-  if (value === null) return "None";
-  if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "string") return `'${value}'`;
-  if (typeof value !== "object") return String(value);
-  if (Array.isArray(value)) return `[${value.map(pythonText).join(", ")}]`;
-  return `{${Object.entries(value)
-    .map(([key, member]) => `'${key}': ${pythonText(member)}`)
-    .join(", ")}}`;
 }

@@ -10,6 +10,7 @@ import {
   ServicingError,
 } from "../errors.ts";
 import { isJsonObject, type JsonObject } from "../json.ts";
+import { pythonText } from "../python-text.ts";
 import type { StepKind } from "../steps/step.ts";
 import { redactValue } from "../system/redact.ts";
 import { asyncCommand, defineExtension, type Extension, syncCommand } from "./command.ts";
@@ -64,7 +65,7 @@ export function stepExtension(kind: StepKind): Extension {
 }
 
 function readStep(kind: StepKind, step: JsonObject): { name: string; args: JsonObject } {
-  const shown = () => JSON.stringify(redactValue(shorten(step)));
+  const shown = () => pythonText(redactValue(shorten(step)) as JsonObject);
   if (typeof step.step !== "string")
     throw new CommandExecutionError(`Malformed ${kind}_step, no "step" key: ${shown()}`);
   const args = step.args ?? {};

@@ -76,7 +76,7 @@ export interface HardwareManager extends HardwareMethods {
   steps?(kind: StepKind, node: JsonObject, ports: Json): Promise<readonly Step[]>;
 
   /** Methods that this manager has beyond those above, for other managers, by the names they are asked by. */
-  readonly ownMethods?: Readonly<Record<string, (...args: Json[]) => Promise<Json>>>;
+  readonly ownMethods?: Readonly<Record<string, (args: Json[], work: Partial<Work>) => Promise<Json>>>;
 }
 
 /** What long work may use. */
@@ -107,8 +107,8 @@ export type ManagerContext = {
   readonly dispatch: Dispatch;
   /** Asks only the managers that come after `self`: how a manager adds to an answer instead of replacing it. */
   readonly dispatchAfter: DispatchAfter;
-  /** Asks for a method that only plug-ins know (`ownMethods`). */
-  readonly dispatchOwn: (method: string, args: Json[]) => Promise<Json>;
+  /** Asks for a method that only plug-ins know (`ownMethods`); `work` is what it is a part of, if it is. */
+  readonly dispatchOwn: (method: string, args: Json[], work?: Partial<Work>) => Promise<Json>;
   /** All that are in use, highest support first; none before they were evaluated. */
   readonly managers: () => readonly HardwareManager[];
   /** A listing without the devices that a manager hides, and with the others as the managers want them shown. */

@@ -27,6 +27,7 @@ import type {
   ManagerMethod,
   MethodArguments,
   MethodResult,
+  Work,
 } from "./manager.ts";
 import { NodeCache } from "./node-cache.ts";
 import { type Fault, Faults } from "./plugins/faults.ts";
@@ -162,11 +163,12 @@ export class HardwareManagers {
   }
 
   /** Asks for a method that only plug-ins know. @throws as dispatch */
-  async dispatchOwn(method: string, args: Json[]): Promise<Json> {
+  async dispatchOwn(method: string, args: Json[], work: Partial<Work> = {}): Promise<Json> {
     for (const { manager } of this.#ranked) {
       const own = manager.ownMethods;
       if (own === undefined || !Object.hasOwn(own, method)) continue;
-      const answer = await this.#answer(manager, method, async () => (await own[method]?.(...args)) ?? null);
+      const ask = async () => (await own[method]?.(args, work)) ?? null;
+      const answer = await this.#answer(manager, method, ask);
       if (answer !== null) return answer.result;
     }
     throw new HardwareManagerMethodNotFound(method);
@@ -254,7 +256,7 @@ export class HardwareManagers {
       metrics: this.#options.metrics ?? new MetricsRecorder(system.clock, this.#log),
       dispatch: this.dispatch.bind(this),
       dispatchAfter: (self, method, ...args) => this.#dispatch(this.#after(self), method, args),
-      dispatchOwn: (method, args) => this.dispatchOwn(method, args),
+      dispatchOwn: (method, args, work) => this.dispatchOwn(method, args, work),
       managers: () => this.#ranked.map(({ manager }) => manager),
       filterDevices: (kind, devices) => this.filterDevices(kind, devices),
     };

@@ -7,8 +7,10 @@ import { errorText } from "../errors.ts";
 import type { JsonObject } from "../json.ts";
 import { badRequest, bodyTooLarge, HttpFault } from "./errors.ts";
 
+const MEBIBYTE = 1024 * 1024;
+
 /** Bytes. Three config drives of 64 MiB in base64 and the rest of the largest node record fit twice. */
-export const MAX_COMMAND_BODY = 512 * 1024 * 1024;
+export const MAX_COMMAND_BODY = 512 * MEBIBYTE;
 
 /**
  * Python's JSON gives up near 1000 levels; code that walks through parameters should not have to care about
@@ -57,13 +59,26 @@ async function collect(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
 function parse(bytes: Uint8Array): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    value = JSON.parse(decodeAndRelease(bytes));
   } catch (error) {
     throw badRequest(`Failed to decode JSON object: ${errorText(error)}`);
   }
   if (isDeeperThan(value, MAX_DEPTH))
     throw badRequest(`Failed to decode JSON object: more than ${MAX_DEPTH} levels deep`);
   return value;
+}
+
+/**
+ * Of the body, its text and the values in it, each of which may have hundreds of MiB, no more than two are in memory at a time: the
+ * bytes go at once, and not when the garbage collector gets to them. @throws TypeError if they are not UTF-8
+ */
+function decodeAndRelease(bytes: Uint8Array): string {
+  const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  const { buffer } = bytes;
+  // Small ones may share their memory with others.
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength && buffer.byteLength > MEBIBYTE)
+    buffer.transfer(0);
+  return text;
 }
 
 /** Level by level and not by recursion, which is what deep nesting would break. */

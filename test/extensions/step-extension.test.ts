@@ -141,9 +141,9 @@ describe("execute_*_step", () => {
     [{}, 'Malformed clean_step, no "step" key: {}'],
     [
       { step: 5, args: { password: "hunter2" } },
-      'Malformed clean_step, no "step" key: {"step":5,"args":{"password":"******"}}',
+      `Malformed clean_step, no "step" key: {'step': 5, 'args': {'password': '******'}}`,
     ],
-    [{ step: "x", args: [1] }, 'Malformed clean_step, "args" is not an object: {"step":"x","args":[1]}'],
+    [{ step: "x", args: [1] }, `Malformed clean_step, "args" is not an object: {'step': 'x', 'args': [1]}`],
   ] as [JsonObject, string][])("a malformed step fails: %j", async (malformed, details) => {
     const { result } = await execute("clean", {}, { step: malformed });
     expect(result).toMatchObject({

@@ -1,11 +1,11 @@
 // Automated cleaning as Ironic 21.4 does it: all steps of the agent whose priority is not 0, highest first, one for
 // each round of heartbeats.
 
+import { pythonText } from "../../src/python-text.ts";
 import { AgentInProgressError } from "./agent-client.ts";
 import { judge } from "./judgement.ts";
 import { type Step, stepName } from "./node.ts";
 import { type Operation, OperationClosed, OperationFailed } from "./operation.ts";
-import { pythonText } from "./python-text.ts";
 import { byPriority, messageOf, type Task } from "./task.ts";
 
 export class AutomatedCleaning implements Operation {

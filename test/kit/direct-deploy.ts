@@ -3,12 +3,12 @@
 // follow each other under one lock, so that heartbeats in between come to nothing.
 
 import { type Json, type JsonObject, member } from "../../src/json.ts";
+import { pythonText } from "../../src/python-text.ts";
 import { AgentInProgressError, type Command } from "./agent-client.ts";
 import { buildConfigDrive, type ConfigDriveData } from "./config-drive.ts";
 import { errorText, judge } from "./judgement.ts";
 import { type Step, stepName } from "./node.ts";
 import { type Operation, OperationClosed, OperationFailed } from "./operation.ts";
-import { pythonText } from "./python-text.ts";
 import { byPriority, messageOf, type Task } from "./task.ts";
 
 export type BootMode = "bios" | "uefi";

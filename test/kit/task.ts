@@ -3,11 +3,11 @@
 
 import { setTimeout } from "node:timers/promises";
 import { isJsonObject, type Json, type JsonObject } from "../../src/json.ts";
+import { pythonText } from "../../src/python-text.ts";
 import { AgentClient, AgentInProgressError, type Command, progressOf } from "./agent-client.ts";
 import type { Emit } from "./events.ts";
 import { isStep } from "./judgement.ts";
 import type { Node, ProvisionState, Step, StepKind } from "./node.ts";
-import { pythonText } from "./python-text.ts";
 import type { ConductorSettings } from "./settings.ts";
 
 export class Task {

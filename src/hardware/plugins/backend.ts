@@ -15,7 +15,8 @@ export interface PluginBackend {
   runStep(kind: StepKind, step: ListedStep, context: StepContext, args: JsonObject): Promise<Json>;
   /** `args` without what is in `work`. */
   answer(method: PluginMethodName, args: Json[], work: Partial<Work>): Promise<unknown>;
-  answerOwn(method: string, args: Json[]): Promise<Json>;
+  /** As a part of `work` it may take as long as that does; otherwise it has the time of any question. */
+  answerOwn(method: string, args: Json[], work: Partial<Work>): Promise<Json>;
   /** Ends all its processes. Never rejects. */
   stop(): Promise<void>;
 }

@@ -122,22 +122,11 @@ export class ModulePlugin implements PluginBackend {
 
   answer(name: PluginMethodName, args: Json[], work: Partial<Work>): Promise<Json> {
     const method: PluginMethod = PLUGIN_METHODS[name];
-    return this.#ask(
-      "method",
-      { name, args },
-      `answer ${wireName(name)}`,
-      method.work === true ? null : this.#timeout,
-      {
-        signal: work.signal,
-        ...(method.work === true ? { grace: STEP_GRACE, longWork: true } : {}),
-        serve: this.#serve(work),
-        onTold: (told, params) => this.#told(told, params, work.report),
-      },
-    );
+    return this.#answer(name, wireName(name), args, work, method.work === true);
   }
 
-  answerOwn(name: string, args: Json[]): Promise<Json> {
-    return this.#ask("method", { name, args }, `answer ${name}`, null, { serve: this.#serve({}) });
+  answerOwn(name: string, args: Json[], work: Partial<Work>): Promise<Json> {
+    return this.#answer(name, name, args, work, work.signal !== undefined);
   }
 
   async stop(): Promise<void> {
@@ -151,6 +140,15 @@ export class ModulePlugin implements PluginBackend {
 
   get #timeout(): number {
     return this.#context.config.get("hardware_manager_timeout");
+  }
+
+  #answer(name: string, shown: string, args: Json[], work: Partial<Work>, isLong: boolean): Promise<Json> {
+    return this.#ask("method", { name, args }, `answer ${shown}`, isLong ? null : this.#timeout, {
+      signal: work.signal,
+      ...(isLong ? { grace: STEP_GRACE, longWork: true } : {}),
+      serve: this.#serve(work),
+      onTold: (told, params) => this.#told(told, params, work.report),
+    });
   }
 
   async #ask(

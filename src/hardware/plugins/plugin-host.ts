@@ -176,6 +176,7 @@ class PluginHost {
       // As a part of this step, so that it is aborted with it.
       dispatch: (asked, ...args) => ask("dispatch", asked, args),
       next: (asked, ...args) => ask("next", asked, args),
+      call: (asked, ...args) => ask("own", asked, args),
       // Its lines belong to the command that runs it.
       system: { ...this.#system, log: this.#logger((line) => call.tell("log", line)) },
       node: isJsonObject(params.node) ? params.node : {},

@@ -35,7 +35,10 @@ export function createPluginManager(asked: Asked): HardwareManager {
       }));
     },
     ownMethods: Object.fromEntries(
-      own.map((method) => [method, (...args: Json[]) => backend.answerOwn(method, args)]),
+      own.map((method) => [
+        method,
+        (args: Json[], work: Partial<Work>) => backend.answerOwn(method, args, work),
+      ]),
     ),
     ...Object.fromEntries(
       known.map((method) => [method, (...args: unknown[]) => askPlugin(asked, method, args)]),

@@ -32,7 +32,7 @@ export function servePluginRequests({ context, self, work, step }: RequestScope)
           return context.dispatchAfter(manager, method, ...all);
         });
       case "own":
-        return context.dispatchOwn(name, args);
+        return context.dispatchOwn(name, args, work);
       case "installDevice":
         return step?.installDevice({ refresh: given.refresh === true }) ?? null;
       case "runNext":

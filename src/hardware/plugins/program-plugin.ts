@@ -112,13 +112,13 @@ export class ProgramPlugin implements PluginBackend {
     });
   }
 
-  answerOwn(name: string, args: Json[]): Promise<Json> {
+  answerOwn(name: string, args: Json[], work: Partial<Work>): Promise<Json> {
     return this.#ask({
       argv: ["method", name],
       input: { args },
       what: `asked for ${name}`,
-      timeout: Infinity,
-      work: {},
+      timeout: work.signal === undefined ? this.#timeout : Infinity,
+      work,
     });
   }
 

@@ -377,6 +377,37 @@ describe("what a plug-in does wrong", () => {
     );
   });
 
+  test("a method of another plug-in's own has the time limit of any question, and as a part of a step that of the step", async () => {
+    await using rig = await loadedRig(
+      {
+        "1.ts": stepPlugin(`return context.call("slow", args.seconds);`),
+        "2.ts": plugin(
+          `async slow(seconds: number) {
+            this.context.system.log.info("slow in " + process.pid);
+            await this.context.system.clock.sleep(seconds);
+            return "done";
+          }`,
+          "Second",
+        ),
+      },
+      { values: { hardware_manager_timeout: PATIENCE } },
+    );
+    expect(await thrower(rig.managers.dispatchOwn("slow", [1000]))).toThrow(
+      `took longer than ${PATIENCE} s to answer slow`,
+    );
+    const longer = stepCall({ args: { seconds: PATIENCE + 1 } });
+    expect(await rig.managers.executeStep("clean", "go", longer)).toBe("done");
+    const abort = new AbortController();
+    const before = rig.records.length;
+    const endless = stepCall({ args: { seconds: 1000 }, signal: abort.signal });
+    const refused = rejection(rig.managers.executeStep("clean", "go", endless));
+    const said = () => rig.records.slice(before).find(({ message }) => message.includes("slow in "));
+    await until(() => said() !== undefined);
+    abort.abort(new Error("enough"));
+    await refused;
+    await until(() => !isAlive(Number(said()?.message.split(" ").at(-1))));
+  }, 60_000);
+
   test("a question that hangs does not end a step that is under way", async () => {
     await using rig = await loadedRig(
       {

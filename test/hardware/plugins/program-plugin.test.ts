@@ -178,6 +178,16 @@ describe("what a program does wrong", () => {
     );
   });
 
+  test("a method of its own that hangs is ended, too; as a part of a step it has the step's time", async () => {
+    await using rig = await loadedRig(
+      { acme: program({ methods: ["slow"] }, `sleep 2; echo '{"result": "done"}'`) },
+      { values: { hardware_manager_timeout: 1 } },
+    );
+    expect(await thrower(rig.managers.dispatchOwn("slow", []))).toThrow("gave up after 1 s");
+    const { signal } = new AbortController();
+    expect(await rig.managers.dispatchOwn("slow", [], { signal })).toBe("done");
+  });
+
   test("a method that hangs is ended, and the next manager asked", async () => {
     await using rig = await loadedRig(
       { acme: program({ methods: ["get_bmc_address"] }, "sleep 1000") },

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import type { Json } from "../../src/json.ts";
-import { pythonText } from "./python-text.ts";
+import type { Json } from "../src/json.ts";
+import { pythonText } from "../src/python-text.ts";
 
 async function printedByPython(values: readonly Json[]): Promise<string[]> {
   const script = "import json, sys\nfor value in json.load(sys.stdin): print(value if 0 else repr(value))";

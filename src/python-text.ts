@@ -1,6 +1,7 @@
-// How Python prints a value, because Ironic's error texts hold steps and answers printed that way.
+// How Python prints a value: error texts of Ironic and of its agent hold steps, versions and answers printed that way, and operators know
+// them so.
 
-import { isJsonObject, type Json } from "../../src/json.ts";
+import { isJsonObject, type Json } from "./json.ts";
 
 /** Python's str() of what json.loads() makes of a value. */
 export function pythonText(value: Json): string {
