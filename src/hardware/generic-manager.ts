@@ -17,7 +17,7 @@ import { chooseInstallDevice, offeredDisks, rootDeviceHints } from "./install-de
 import { listInterfaces } from "./interface-listing.ts";
 import { collectInventory } from "./inventory.ts";
 import { captureLldp, type LldpData } from "./lldp.ts";
-import { lshwTree, lshwUsbDevices } from "./lshw.ts";
+import { lshwUsbDevices } from "./lshw.ts";
 import {
   type BlockDevice,
   type BootInfo,
@@ -68,7 +68,7 @@ export class GenericHardwareManager implements HardwareManager {
     this.#storage = new StorageSteps(context);
     this.#bmc = new Bmc(system);
     this.#biosDeviceNames = new BiosDeviceNames(system);
-    this.#platform = new Shared(() => readPlatform(system));
+    this.#platform = new Shared(() => readPlatform(system, context.lshw));
     this.#addresses = new Shared(() => linkAddresses(system));
   }
 
@@ -99,7 +99,7 @@ export class GenericHardwareManager implements HardwareManager {
   }
 
   async getUsbDevices(): Promise<UsbDevice[]> {
-    return this.#context.filterDevices("usb", lshwUsbDevices(await lshwTree(this.#system)));
+    return this.#context.filterDevices("usb", lshwUsbDevices(await this.#context.lshw()));
   }
 
   collectLldpData(interfaceNames: readonly string[], signal?: AbortSignal): Promise<LldpData> {

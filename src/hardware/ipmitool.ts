@@ -34,9 +34,7 @@ export type Lan6Address = {
  * @throws as lanPrint
  */
 export async function lanChannels(system: System, channels: readonly number[]): Promise<readonly number[]> {
-  const input = channels.map((channel) => `channel info ${channel}\n`).join("");
-  const answer = await ipmitool(system, ["exec", "/dev/stdin"], { input });
-  const { lans, others } = parseChannelInfo(answer);
+  const { lans, others } = parseChannelInfo(await channelInfo(system, channels));
   const told = lans.length + others;
   return told < channels.length ? channels : channels.filter((channel) => lans.includes(channel));
 }
@@ -64,9 +62,12 @@ export async function lan6All(system: System, channel: number): Promise<Lan6Addr
   return parseLan6Addresses((await ipmitool(system, ["lan6", "print", `${channel}`])).stdout);
 }
 
-/** What `channel info` prints; "" for a channel that is not there. */
-export async function ipmiChannelInfo(system: System, channel: number): Promise<string> {
-  return (await ipmitool(system, ["channel", "info", `${channel}`])).stdout;
+/** The first of `channels` that has settings of its own, which sessions over it obey; null if none has. @throws as lanPrint */
+export async function firstSessionChannel(
+  system: System,
+  channels: readonly number[],
+): Promise<number | null> {
+  return parseSessionChannel((await channelInfo(system, channels)).stdout);
 }
 
 /** The settings of the first LAN channel, as printed. */
@@ -97,6 +98,13 @@ export function parseChannelInfo({ stdout, stderr }: { stdout: string; stderr: s
     channel = null;
   }
   return { lans: [...lans], others };
+}
+
+/** Number of the first channel whose description has volatile settings. */
+export function parseSessionChannel(text: string): number | null {
+  const blocks = text.split(/^Channel 0x(?=[0-9a-f]{1,2} info:)/im).slice(1);
+  const first = blocks.find((block) => block.includes("Volatile"));
+  return first === undefined ? null : Number.parseInt(first, 16);
 }
 
 export function parseLan({ stdout, stderr }: { stdout: string; stderr: string }): LanSettings {
@@ -143,6 +151,15 @@ export function parseLan6Addresses(text: string): Lan6Address[] {
       },
     ];
   });
+}
+
+/** Descriptions of the channels that are there, and an error for each other one. */
+function channelInfo(
+  system: System,
+  channels: readonly number[],
+): Promise<{ stdout: string; stderr: string }> {
+  const input = channels.map((channel) => `channel info ${channel}\n`).join("");
+  return ipmitool(system, ["exec", "/dev/stdin"], { input });
 }
 
 async function ipmitool(

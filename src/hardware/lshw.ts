@@ -27,10 +27,10 @@ export async function lshwTree(system: System): Promise<JsonObject> {
   return tree;
 }
 
-/** lshw's tree; null, with a log line, if it is not installed, fails or prints no JSON. */
-export async function runLshw(system: System): Promise<JsonObject | null> {
+/** lshw's tree; null, with a log line, if it is not installed, fails or prints no JSON. `ask` makes the tree. */
+export async function runLshw(system: System, ask: () => Promise<JsonObject>): Promise<JsonObject | null> {
   try {
-    return await lshwTree(system);
+    return await ask();
   } catch (error) {
     const expected =
       error instanceof ProgramMissingError ||

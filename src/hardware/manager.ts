@@ -113,6 +113,8 @@ export type ManagerContext = {
   readonly managers: () => readonly HardwareManager[];
   /** A listing without the devices that a manager hides, and with the others as the managers want them shown. */
   readonly filterDevices: FilterDevices;
+  /** lshw's tree, from one run for all who ask at the same time: it looks at the whole machine. @throws as lshwTree */
+  readonly lshw: () => Promise<JsonObject>;
   readonly metrics: Metrics;
 };
 

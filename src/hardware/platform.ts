@@ -2,7 +2,7 @@
 
 import type { JsonObject } from "../json.ts";
 import type { System } from "../system/system.ts";
-import { lshwSystemVendor, runLshw } from "./lshw.ts";
+import { lshwSystemVendor, lshwTree, runLshw } from "./lshw.ts";
 import type { SystemVendor } from "./manager.ts";
 import { readSmbios, type SmbiosStructure, systemVendor } from "./smbios.ts";
 
@@ -11,10 +11,14 @@ export type Platform =
   | { readonly source: "lshw"; readonly tree: JsonObject }
   | { readonly source: "none" };
 
-export async function readPlatform(system: System): Promise<Platform> {
+/** `lshw` makes lshw's tree, should it be needed. */
+export async function readPlatform(
+  system: System,
+  lshw: () => Promise<JsonObject> = () => lshwTree(system),
+): Promise<Platform> {
   const structures = await readSmbios(system);
   if (structures !== null) return { source: "smbios", structures };
-  const tree = await runLshw(system);
+  const tree = await runLshw(system, lshw);
   return tree === null ? { source: "none" } : { source: "lshw", tree };
 }
 

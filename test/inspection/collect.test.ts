@@ -3,6 +3,7 @@ import { collectData } from "../../src/inspection/collect.ts";
 import type { Collector } from "../../src/inspection/collector.ts";
 import { COLLECTORS, DEFAULT_COLLECTORS } from "../../src/inspection/collectors.ts";
 import { Failures } from "../../src/inspection/failures.ts";
+import { loadMachine } from "../hardware/recording/recording.ts";
 import { rejection } from "../support/rejection.ts";
 import { inspectedMachine } from "./support.ts";
 
@@ -48,6 +49,13 @@ describe("collectors", () => {
   });
 
   // control-plane 11.80
+  test("share one run of lshw", async () => {
+    const machine = await inspectedMachine(await loadMachine("qemu-numa"));
+    const { "usb-devices": usb, "extra-hardware": extra } = COLLECTORS;
+    await Promise.all([usb?.(machine), extra?.(machine)]);
+    expect(machine.system.calls.filter(([program]) => program === "lshw")).toHaveLength(1);
+  });
+
   test("one that fails is named, and the others' data are all there", async () => {
     const { data, error } = await collected({
       one: async () => ({ a: 1 }),

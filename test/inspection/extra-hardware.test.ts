@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { parseFio } from "../../src/inspection/extra-hardware/benchmarks.ts";
-import { parseLanLines, parseSensors } from "../../src/inspection/extra-hardware/bmc.ts";
+import { addBmc, parseLanLines, parseSensors } from "../../src/inspection/extra-hardware/bmc.ts";
 import { addDisks } from "../../src/inspection/extra-hardware/disks.ts";
 import { parseEthtool } from "../../src/inspection/extra-hardware/ethtool.ts";
 import { collectExtraHardware } from "../../src/inspection/extra-hardware/extra-hardware.ts";
@@ -239,6 +239,37 @@ test("processors: numbers are numbers, what is no number is no fact, sets are co
 });
 
 describe("the BMC", () => {
+  const fixture = (name: string) => Bun.file(`${import.meta.dir}/../fixtures/ipmitool/${name}`).text();
+
+  test("is asked three times: for the channel of its sessions, its LAN settings and its sensors", async () => {
+    const info = await fixture("channel-info.txt");
+    const bus = "Channel 0x0 info:\n  Channel Medium Type   : IPMB (I2C)\n";
+    const system = recordedSystem({
+      files: { "/dev/ipmi0": { device: { major: 240, minor: 0 }, kind: "character" } },
+      programs: {
+        "ipmitool exec /dev/stdin": { exitCode: 1, stdout: bus + info.replace("0x1", "0xe") },
+        "ipmitool lan print": { stdout: await fixture("lan-print.txt") },
+        "ipmitool -I open sdr": { stdout: "Temp             | 23 degrees C      | ok\n" },
+      },
+    });
+    const facts = new Facts();
+    await addBmc(facts, system);
+    expect(facts.list()[0]).toEqual(["system", "ipmi", "channel", "14"]);
+    expect(facts.find("ipmi", "lan", "ip-address")).toBe("192.0.2.100");
+    expect(facts.find("ipmi", "Temp", "value")).toBe("23");
+    expect(system.calls).toHaveLength(3);
+  });
+
+  test("that is not there, or does not answer, adds nothing", async () => {
+    const none = new Facts();
+    await addBmc(none, recordedSystem());
+    const device = { device: { major: 240, minor: 0 }, kind: "character" } as const;
+    const silent = recordedSystem({ files: { "/dev/ipmi0": device } });
+    await addBmc(none, silent);
+    expect(none.list()).toEqual([]);
+    expect(silent.records.map(({ level }) => level)).toEqual(["WARNING"]);
+  });
+
   test("LAN settings by their names in lower case", async () => {
     const text = await Bun.file(`${import.meta.dir}/../fixtures/ipmitool/lan-print.txt`).text();
     const settings = Object.fromEntries(parseLanLines(text));

@@ -1,23 +1,27 @@
 // The BMC as hardware-detect tells of it: its LAN settings and its sensors, through ipmitool.
 
 import { errorText } from "../../errors.ts";
-import { ipmiChannelInfo, ipmiLanText, ipmiSensors } from "../../hardware/ipmitool.ts";
+import { firstSessionChannel, ipmiLanText, ipmiSensors } from "../../hardware/ipmitool.ts";
 import { ProgramFailedError, ProgramMissingError } from "../../system/programs.ts";
 import type { System } from "../../system/system.ts";
 import type { Facts } from "./facts.ts";
 
 const DEVICES = ["/dev/ipmi0", "/dev/ipmi/0", "/dev/ipmidev/0"];
-const CHANNELS = 16;
+const CHANNELS = Array.from({ length: 16 }, (_, channel) => channel);
 
 /** A BMC that does not answer, or a machine without ipmitool, is a warning. */
 export async function addBmc(facts: Facts, system: System): Promise<void> {
   const kinds = await Promise.all(DEVICES.map((device) => system.files.targetKind(device)));
   if (kinds.every((kind) => kind === null)) return;
   try {
-    facts.add("system", "ipmi", "channel", await firstChannel(system));
-    for (const [property, value] of parseLanLines(await ipmiLanText(system)))
-      facts.add("ipmi", "lan", property, value);
-    for (const { name, value, unit } of parseSensors(await ipmiSensors(system))) {
+    const [channel, lan, sensors] = await Promise.all([
+      firstSessionChannel(system, CHANNELS),
+      ipmiLanText(system),
+      ipmiSensors(system),
+    ]);
+    facts.add("system", "ipmi", "channel", channel === null ? null : String(channel));
+    for (const [property, value] of parseLanLines(lan)) facts.add("ipmi", "lan", property, value);
+    for (const { name, value, unit } of parseSensors(sensors)) {
       facts.add("ipmi", name, "value", value);
       facts.add("ipmi", name, "unit", unit);
     }
@@ -25,13 +29,6 @@ export async function addBmc(facts: Facts, system: System): Promise<void> {
     if (!(error instanceof ProgramMissingError || error instanceof ProgramFailedError)) throw error;
     system.log.warning(`the BMC's settings and sensors are left out: ${errorText(error)}`);
   }
-}
-
-/** The first channel that has settings of its own. */
-async function firstChannel(system: System): Promise<string | null> {
-  for (let channel = 0; channel < CHANNELS; channel++)
-    if ((await ipmiChannelInfo(system, channel)).includes("Volatile")) return String(channel);
-  return null;
 }
 
 /** `IP Address Source       : Static Address` → `ip-address-source`. */

@@ -2,7 +2,6 @@
 // so that the ramdisk needs no Python. Left out are the parts for the command line tools of single vendors'
 // RAID controllers, and SMART tables. Rules: control-plane specification 8.3, hardware specification 11.
 
-import { lshwTree } from "../../hardware/lshw.ts";
 import type { Collector } from "../collector.ts";
 import { runBenchmarks } from "./benchmarks.ts";
 import { addBmc } from "./bmc.ts";
@@ -13,10 +12,10 @@ import { addOperatingSystem } from "./operating-system.ts";
 import { addProcessors } from "./processors.ts";
 
 /** @throws what lshw and lscpu fail with; BenchmarkError */
-export const collectExtraHardware: Collector = async ({ system, config, earlier, signal }) => {
+export const collectExtraHardware: Collector = async ({ system, config, managers, earlier, signal }) => {
   const parts: readonly ((facts: Facts) => Promise<void>)[] = [
     (facts) => addDisks(facts, system.files),
-    async (facts) => addMachine(facts, system, await lshwTree(system)),
+    async (facts) => addMachine(facts, system, await managers.lshw()),
     (facts) => addProcessors(facts, system),
     (facts) => addOperatingSystem(facts, system),
     (facts) => addBmc(facts, system),
