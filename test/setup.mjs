@@ -54,6 +54,8 @@ const TEST_PACKAGES = [
   "stress-ng",
   "udev",
   "xfsprogs",
+  "xz-utils",
+  "zstd",
 ];
 
 /** What the agent's figures are set beside: the reference's way to stream an image, and the tools of the inventory. */

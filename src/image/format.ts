@@ -3,11 +3,13 @@
 
 import { InvalidImage } from "../errors.ts";
 import type { FileSource } from "../system/files.ts";
-import { luks, qed, vdi, vhd, vhdx, vmdk } from "./formats/foreign.ts";
-import type { FormatInspector, FormatName, ImageReader } from "./formats/inspector.ts";
+import { luks, qed, vdi } from "./formats/foreign.ts";
+import type { FormatInspector, FormatName, ImageReader, Inspection } from "./formats/inspector.ts";
 import { optical } from "./formats/optical.ts";
 import { partitioned } from "./formats/partitioned.ts";
 import { qcow2 } from "./formats/qcow2.ts";
+import { vhd, vhdx } from "./formats/virtual-pc.ts";
+import { vmdk } from "./formats/vmdk.ts";
 
 /** An image that passed. */
 export type ImageFormat = {
@@ -28,15 +30,30 @@ export type FormatPolicy = {
   readonly enforce: boolean;
 };
 
-/** Formats that are written; what is permitted beyond them is still refused. */
-const WRITABLE: readonly FormatName[] = ["raw", "gpt", "qcow2", "iso"];
+/** Formats that are written byte by byte. */
+const COPIED: readonly FormatName[] = ["raw", "gpt", "iso", "luks"];
+/** Formats that have to be unpacked, with qemu's name for each: never left to qemu to tell. */
+const CONVERTED: Readonly<Partial<Record<FormatName, string>>> = {
+  qcow2: "qcow2",
+  vhd: "vpc",
+  vhdx: "vhdx",
+  vmdk: "vmdk",
+  vdi: "vdi",
+};
+/** What is permitted beyond these is still refused. */
+const WRITABLE: readonly string[] = [...COPIED, ...Object.keys(CONVERTED)];
 /** Values of disk_format that say how an image is used, not what its bytes are. */
 const MEANINGLESS = new Set(["unknown", "ami", "ari", "aki", "iso", "docker", "bare"]);
 
 const INSPECTORS: readonly FormatInspector[] = [qcow2, partitioned, optical, vhd, vhdx, vmdk, vdi, qed, luks];
 
+/** qemu's name of a format that has to be converted; null for one that is copied. */
+export function qemuDriver({ name }: ImageFormat): string | null {
+  return CONVERTED[name] ?? null;
+}
+
 /**
- * The format of a cached image, after all checks.
+ * The format of an image, after all checks.
  * @throws InvalidImage
  */
 export async function inspectImage(file: ImageFile, policy: FormatPolicy): Promise<ImageFormat> {
@@ -55,7 +72,7 @@ export async function inspectImage(file: ImageFile, policy: FormatPolicy): Promi
   return { name: found.name, virtualSize: found.virtualSize };
 }
 
-type Match = ImageFormat & { readonly problem: string | null };
+type Match = { readonly name: FormatName } & Inspection;
 
 /** Every format the bytes could be taken for; none means raw. */
 export async function matchingFormats(image: ImageReader): Promise<Match[]> {
@@ -64,7 +81,8 @@ export async function matchingFormats(image: ImageReader): Promise<Match[]> {
     const inspection = await inspector.inspect(image);
     if (inspection !== null) matches.push({ name: inspector.name, ...inspection });
   }
-  return matches;
+  const around = matches.some(({ aroundDisk }) => aroundDisk === true);
+  return around ? matches.filter(({ name }) => name !== "gpt") : matches;
 }
 
 function onlySafe(matches: readonly Match[]): Match | undefined {

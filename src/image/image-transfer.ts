@@ -2,45 +2,21 @@
 // a checked copy in memory where not. Knows nothing of Ironic; what has to happen on the disk right before the first byte
 // is the caller's.
 
-import { ImageChecksumError } from "../errors.ts";
-import type { ReportProgress } from "../progress.ts";
 import type { FileSource } from "../system/files.ts";
 import type { System } from "../system/system.ts";
-import type { Checksum } from "./checksum.ts";
-import { type FormatPolicy, type ImageFormat, imageReader, inspectImage } from "./format.ts";
+import { type FormatPolicy, type ImageFormat, imageReader, inspectImage, qemuDriver } from "./format.ts";
 import { qcow2 } from "./formats/qcow2.ts";
-import { type HashEngine, ImageHasher } from "./hasher.ts";
 import { HttpFault } from "./http-get.ts";
-import { type DownloadPlan, download, type ImageBody } from "./http-source.ts";
+import { download, type ImageBody } from "./http-source.ts";
 import { cacheImage } from "./image-cache.ts";
 import { ProbedImage, ProbeLimitError } from "./probed-image.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import { type ClusterMap, readClusterMap } from "./qcow2/cluster-map.ts";
 import { writeQcow2 } from "./qcow2/write-qcow2.ts";
 import { convertToDevice } from "./qemu-img.ts";
-import { streamToDevice, wipeEnds } from "./stream-to-device.ts";
-
-/** Where an image goes: a device that may only come to be once it is sure that the image fits. */
-export type ImageTarget = {
-  /** Bytes it can hold. */
-  readonly capacity: number;
-  /** The error for an image of `bytes`, which are more than that. */
-  readonly tooLarge: (bytes: number) => Error;
-  /** Called right before the first byte is written, and again for each new attempt; resolves to the device's node. */
-  readonly prepare: () => Promise<string>;
-};
-
-export type TransferOptions = {
-  readonly target: ImageTarget;
-  readonly plan: DownloadPlan;
-  readonly checksum: Checksum;
-  readonly hashEngine: HashEngine;
-  readonly format: FormatPolicy;
-  /** qemu-img's address space limit in MiB, and its runs if memory is short. */
-  readonly conversion: { readonly memoryLimit: number; readonly attempts: number };
-  readonly report: ReportProgress;
-  readonly signal: AbortSignal;
-};
+import { wipeEnds } from "./stream-to-device.ts";
+import { newHasher, requireDigest, requireFit, type TransferOptions } from "./transfer-options.ts";
+import { writeBody } from "./write-body.ts";
 
 /**
  * Writes a raw image to the target while it is downloaded.
@@ -49,13 +25,13 @@ export type TransferOptions = {
 export async function streamImage(system: System, options: TransferOptions): Promise<void> {
   await download(system, options.plan, options.signal, async (body) => {
     system.log.info(`streaming image ${options.plan.imageId} from ${body.source}`);
-    await writeStream(system, body.chunks, body.length, options, newHasher(system, options));
+    await writeBody(system, { ...body, unverified: true }, options);
   });
 }
 
 /**
  * Writes a qcow2 to the target while it is downloaded, if the server gives parts of it ahead and its tables are no larger than
- * what may be kept of them; anything else as cacheAndWriteImage does. Either way what it is was checked before the first byte is written.
+ * what may be kept of them; so too an image that turns out to be the disk's own bytes; anything else as cacheAndWriteImage does. Either way what it is was checked before the first byte is written.
  * @throws as cacheAndWriteImage
  */
 export async function placeOrCacheImage(system: System, options: TransferOptions): Promise<void> {
@@ -63,10 +39,15 @@ export async function placeOrCacheImage(system: System, options: TransferOptions
   await using directory = await system.files.temporaryDirectory("ironic-agent-image-");
   const path = `${directory.path}/image`;
   const placed = await download(system, plan, signal, async (body) => {
-    const readAhead = await readTables(system, body, options);
-    if (readAhead === null) await cache(system, body, path, options);
-    else await place(system, body, readAhead, options);
-    return readAhead !== null;
+    const ahead = await lookAhead(system, body, options);
+    if (ahead === null) await cache(system, body, path, options);
+    else if (ahead.map !== null) await place(system, body, ahead.image, ahead.map, options);
+    else {
+      system.log.info(`streaming image ${plan.imageId} (${ahead.format.name}) from ${body.source}`);
+      const chunks = ahead.image.compared(body.chunks);
+      await writeBody(system, { chunks, length: body.length, unverified: true }, options);
+    }
+    return ahead !== null;
   });
   if (!placed) await writeCachedImage(system, path, options);
 }
@@ -85,14 +66,19 @@ export async function cacheAndWriteImage(system: System, options: TransferOption
   await writeCachedImage(system, path, options);
 }
 
-type ReadAhead = { readonly image: ProbedImage; readonly map: ClusterMap };
+type LookAhead = {
+  readonly image: ProbedImage;
+  readonly format: ImageFormat;
+  /** Of a qcow2; null if the bytes are the disk's. */
+  readonly map: ClusterMap | null;
+};
 
-/** Null if the image is none that can be placed as it comes. @throws InvalidImage, HttpFault, the target's error for its size */
-async function readTables(
+/** Null if the image is none that can be written as it comes. @throws InvalidImage, HttpFault, the target's error for its size */
+async function lookAhead(
   system: System,
   { source, length, readRange }: ImageBody,
   options: TransferOptions,
-): Promise<ReadAhead | null> {
+): Promise<LookAhead | null> {
   const { format: policy, plan, signal } = options;
   if (length === null || readRange === null || policy.expected === "raw" || policy.expected === "gpt")
     return null;
@@ -100,10 +86,11 @@ async function readTables(
   try {
     const format = await inspectImage(image, policy);
     requireFit(options, format.virtualSize);
+    if (qemuDriver(format) === null) return options.streamRaw ? { image, format, map: null } : null;
     if (format.name !== "qcow2") return null;
     // Without enforcement the inspection lets pass what this reader cannot read.
     if ((await qcow2.inspect(imageReader(image)))?.problem !== null) return null;
-    return { image, map: await readClusterMap(image, signal) };
+    return { image, format, map: await readClusterMap(image, signal) };
   } catch (error) {
     const cannot =
       error instanceof ProbeLimitError ||
@@ -117,7 +104,13 @@ async function readTables(
   }
 }
 
-async function place(system: System, body: ImageBody, { image, map }: ReadAhead, options: TransferOptions) {
+async function place(
+  system: System,
+  body: ImageBody,
+  image: ProbedImage,
+  map: ClusterMap,
+  options: TransferOptions,
+): Promise<void> {
   const { plan, report, signal } = options;
   system.log.info(
     `streaming image ${plan.imageId} (qcow2, ${map.header.virtualSize} bytes in ${map.count} pieces) from ${body.source}`,
@@ -140,10 +133,11 @@ async function writeCachedImage(system: System, path: string, options: TransferO
   const format = await inspectFile(system, path, options.format);
   requireFit(options, format.virtualSize);
   system.log.info(`writing image ${plan.imageId} (${format.name}, ${format.virtualSize} bytes)`);
-  if (format.name === "qcow2") await convert(system, path, format, options);
+  const driver = qemuDriver(format);
+  if (driver !== null) await convert(system, path, driver, format, options);
   else {
     await using file = await system.files.open(path);
-    await writeStream(system, chunksOf(file), file.size, options, null);
+    await writeBody(system, { chunks: chunksOf(file), length: file.size, unverified: false }, options);
   }
 }
 
@@ -158,31 +152,10 @@ async function cache(system: System, body: ImageBody, path: string, options: Tra
   });
 }
 
-async function writeStream(
-  system: System,
-  chunks: AsyncIterable<Uint8Array>,
-  length: number | null,
-  options: TransferOptions,
-  hasher: ImageHasher | null,
-): Promise<void> {
-  requireFit(options, length);
-  const device = await options.target.prepare();
-  await using target = await system.blockDevices.open(device, "write-exclusive");
-  await streamToDevice(target, chunks, {
-    hasher,
-    verify: (digest) => {
-      if (digest !== null) requireDigest(options, device, digest);
-    },
-    length,
-    meter: new ProgressMeter(system.clock, options.report, "write", length),
-    log: system.log,
-    signal: options.signal,
-  });
-}
-
 async function convert(
   system: System,
   path: string,
+  driver: string,
   format: ImageFormat,
   options: TransferOptions,
 ): Promise<void> {
@@ -190,7 +163,7 @@ async function convert(
   const meter = new ProgressMeter(system.clock, options.report, "convert", format.virtualSize);
   try {
     await convertToDevice(system, path, device, {
-      format: "qcow2",
+      format: driver,
       ...options.conversion,
       onPercent: (percent) => meter.update(Math.floor((percent / 100) * format.virtualSize)),
       signal: options.signal,
@@ -204,22 +177,9 @@ async function convert(
   }
 }
 
-function requireFit({ target }: TransferOptions, length: number | null): void {
-  if (length !== null && length > target.capacity) throw target.tooLarge(length);
-}
-
 async function inspectFile(system: System, path: string, policy: FormatPolicy): Promise<ImageFormat> {
   await using file = await system.files.open(path);
   return await inspectImage(file, policy);
-}
-
-function newHasher(system: System, { checksum, hashEngine }: TransferOptions): ImageHasher {
-  return new ImageHasher({ algorithm: checksum.algorithm, engine: hashEngine, log: system.log });
-}
-
-function requireDigest({ plan, checksum }: TransferOptions, location: string, digest: string): void {
-  if (digest !== checksum.expected)
-    throw new ImageChecksumError(plan.imageId, location, checksum.expected, digest);
 }
 
 /** The file in pieces; one buffer is enough, because the sink copies before it asks for more. */

@@ -21,7 +21,8 @@ export type StreamOptions = {
   readonly verify: (digest: string | null) => void;
   /** Bytes to come, if known: an image that cannot fit is refused before the first byte. */
   readonly length: number | null;
-  readonly meter: ProgressMeter;
+  /** Of the bytes written; null if somebody else reports. */
+  readonly meter: ProgressMeter | null;
   readonly log: Logger;
   readonly signal: AbortSignal;
 };
@@ -116,7 +117,7 @@ class DeviceStream {
       await this.#device.flush();
       await this.#device.write(this.#padded(this.#head, Math.min(length, BUFFER_BYTES)), 0);
       await this.#device.flush();
-      meter.update(length);
+      meter?.update(length);
       return length;
     } finally {
       // A failure elsewhere must not leave a write racing with the wiping; its own error is the lesser one then.
@@ -154,7 +155,7 @@ class DeviceStream {
       // Its error is met where it is awaited; until then it must not count as unhandled.
       this.#writing.catch(() => undefined);
     }
-    meter.update(this.#offset);
+    meter?.update(this.#offset);
     this.#current = this.#ring[this.#next] ?? this.#head;
     this.#next = (this.#next + 1) % BUFFERS;
     this.#offset = end;

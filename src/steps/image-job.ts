@@ -2,8 +2,8 @@
 // touched.
 
 import type { ImageInfo } from "../image/image-info.ts";
-import type { ImageTarget } from "../image/image-transfer.ts";
 import { wipeEnds } from "../image/stream-to-device.ts";
+import type { ImageTarget } from "../image/transfer-options.ts";
 import type { StepContext } from "./step.ts";
 
 /** What writing needs of a step's context; `standby.prepare_image` builds the same. */

@@ -13,13 +13,8 @@ import { imageAuthorization } from "../image/http-auth.ts";
 import { type GetSettings, shownUrl } from "../image/http-get.ts";
 import { type DownloadPlan, downloadBytes } from "../image/http-source.ts";
 import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.ts";
-import {
-  cacheAndWriteImage,
-  type ImageTarget,
-  placeOrCacheImage,
-  streamImage,
-  type TransferOptions,
-} from "../image/image-transfer.ts";
+import { cacheAndWriteImage, placeOrCacheImage, streamImage } from "../image/image-transfer.ts";
+import type { ImageTarget, TransferOptions } from "../image/transfer-options.ts";
 import type { Json } from "../json.ts";
 import { BlockDeviceIoError } from "../system/block-device.ts";
 import { environmentProxies } from "../system/proxy.ts";
@@ -203,6 +198,8 @@ async function transfer(
       expected: image.diskFormat,
       enforce: !config.get("disable_deep_image_inspection"),
     },
+    streamRaw: image.streamRawImages,
+    unpack: config.get("unpack_raw_images"),
     conversion: {
       memoryLimit: config.get("disk_utils.image_convert_memory_limit"),
       attempts: config.get("disk_utils.image_convert_attempts"),

@@ -7,8 +7,8 @@ import { diskIdentifier, PartitionTableError, readPartitionTable } from "../disk
 import { rescanPartitions } from "../disk/rescan.ts";
 import { wipeDiskMetadata } from "../disk/wipe.ts";
 import { DeploymentError, errorText } from "../errors.ts";
-import type { ImageTarget } from "../image/image-transfer.ts";
 import { imageTooLarge } from "../image/stream-to-device.ts";
+import type { ImageTarget } from "../image/transfer-options.ts";
 import type { WrittenImage } from "./deployment.ts";
 import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
 

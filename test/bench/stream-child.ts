@@ -42,6 +42,8 @@ await streamImage(system, {
   checksum: { algorithm, expected },
   hashEngine: "auto",
   format: { permitted: ["raw"], expected: "raw", enforce: true },
+  streamRaw: true,
+  unpack: true,
   conversion: { memoryLimit: 2048, attempts: 1 },
   target: {
     capacity: Number.POSITIVE_INFINITY,

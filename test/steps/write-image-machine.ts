@@ -20,6 +20,8 @@ import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const DISK = 128 * MEBIBYTE;
+/** Bytes of the images below. */
+export const IMAGE = 32 * MEBIBYTE;
 
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
@@ -149,4 +151,49 @@ async function installOldSystem(disk: string, size: number): Promise<void> {
   }
   await tool("cp", "--sparse=always", fresh, disk);
   await rm(directory, { recursive: true });
+}
+
+/** Two partitions. */
+export const makeGpt = (path: string) =>
+  tool("sgdisk", "-n", "1:1M:+8M", "-t", "1:ef00", "-n", "2:10M:+20M", "-c", "2:root", path);
+
+/** A disk of IMAGE bytes that `partition` divides. */
+export async function partitionedImage(
+  directory: string,
+  partition: (path: string) => Promise<unknown>,
+): Promise<Buffer> {
+  const path = `${directory}/${crypto.randomUUID()}`;
+  await writeFile(path, "");
+  await truncate(path, IMAGE);
+  await partition(path);
+  const bytes = await readFile(path);
+  await rm(path);
+  // Content that differs everywhere and compresses somewhat; a hole of zeros stays in the middle.
+  for (let at = MEBIBYTE; at < 12 * MEBIBYTE; at += 64) bytes.writeUInt32LE((at * 2654435761) % 2 ** 32, at);
+  return bytes;
+}
+
+/** The image as a file of another format, made by qemu-img. */
+export async function converted(directory: string, image: Uint8Array, ...options: string[]): Promise<Buffer> {
+  const name = `${directory}/${crypto.randomUUID()}`;
+  await writeFile(`${name}.raw`, image);
+  await tool("qemu-img", "convert", "-f", "raw", ...options, `${name}.raw`, `${name}.out`);
+  const bytes = await readFile(`${name}.out`);
+  await rm(`${name}.raw`);
+  await rm(`${name}.out`);
+  return bytes;
+}
+
+/** Requests for the image from its start, parts aside. */
+export function wholeRequests(requests: readonly RawRequest[]): RawRequest[] {
+  return requests.filter(({ headers }) => headers.range === undefined);
+}
+
+export function isZero(bytes: Buffer): boolean {
+  return bytes.equals(Buffer.alloc(bytes.length));
+}
+
+/** The image is on the disk, sectors 0 and 1 aside, which the move of the backup GPT changes. */
+export function expectImage(content: Buffer, image: Buffer): void {
+  expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
 }

@@ -2,7 +2,7 @@
 // machine's disks. The host guard is on; the override for test machines makes loop devices fair game, and nothing else.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { gzipSync } from "node:zlib";
 import { Config } from "../../src/config/config.ts";
@@ -24,19 +24,25 @@ import { Deployment } from "../../src/steps/deployment.ts";
 import { writeImage, writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
 import { createSystem } from "../../src/system/real.ts";
-import { type Answer, answer, faultServer, file, hangUp, type RawRequest } from "../support/fault-server.ts";
+import { type Answer, answer, faultServer, file, hangUp } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import {
+  converted,
+  expectImage,
   failure,
+  IMAGE,
+  isZero,
   type Machine,
   type MachineOptions,
+  makeGpt,
   onMachine,
+  partitionedImage,
   serving,
   sha256,
+  wholeRequests,
 } from "./write-image-machine.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const IMAGE = 32 * MEBIBYTE;
 
 let directory = "";
 let gptImage: Buffer;
@@ -45,10 +51,8 @@ let mbrImage: Buffer;
 beforeAll(async () => {
   if (noLoopDevices !== null) console.warn(`write-image tests are skipped: ${noLoopDevices}`);
   directory = await mkdtemp(`${tmpdir()}/write-image-`);
-  gptImage = await partitionedImage((path) =>
-    tool("sgdisk", "-n", "1:1M:+8M", "-t", "1:ef00", "-n", "2:10M:+20M", "-c", "2:root", path),
-  );
-  mbrImage = await partitionedImage((path) =>
+  gptImage = await partitionedImage(directory, makeGpt);
+  mbrImage = await partitionedImage(directory, (path) =>
     tool("parted", "-s", path, "mklabel", "msdos", "mkpart", "primary", "ext4", "1MiB", "30MiB"),
   );
 });
@@ -57,45 +61,8 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-async function partitionedImage(partition: (path: string) => Promise<unknown>): Promise<Buffer> {
-  const path = `${directory}/raw`;
-  await rm(path, { force: true });
-  await writeFile(path, "");
-  await truncate(path, IMAGE);
-  await partition(path);
-  const bytes = await readFile(path);
-  // Content that differs everywhere and compresses somewhat; a hole of zeros stays in the middle.
-  for (let at = MEBIBYTE; at < 12 * MEBIBYTE; at += 64) bytes.writeUInt32LE((at * 2654435761) % 2 ** 32, at);
-  return bytes;
-}
-
-/** The image as a file of another format, made by qemu-img. */
-async function converted(image: Uint8Array, ...options: string[]): Promise<Buffer> {
-  const name = `${directory}/${crypto.randomUUID()}`;
-  await writeFile(`${name}.raw`, image);
-  await tool("qemu-img", "convert", "-f", "raw", ...options, `${name}.raw`, `${name}.out`);
-  const bytes = await readFile(`${name}.out`);
-  await rm(`${name}.raw`);
-  await rm(`${name}.out`);
-  return bytes;
-}
-
 const RAW = { disk_format: "raw", stream_raw_images: true };
 const QCOW2 = { disk_format: "qcow2" };
-
-/** Requests for the image from its start, parts aside. */
-function wholeRequests(requests: readonly RawRequest[]): RawRequest[] {
-  return requests.filter(({ headers }) => headers.range === undefined);
-}
-
-function isZero(bytes: Buffer): boolean {
-  return bytes.equals(Buffer.alloc(bytes.length));
-}
-
-/** The image is on the disk, sectors 0 and 1 aside, which the move of the backup GPT changes. */
-function expectImage(content: Buffer, image: Buffer): void {
-  expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
-}
 
 // contract 10.44
 describe("an image gets onto the disk", () => {
@@ -157,7 +124,7 @@ describe("an image gets onto the disk", () => {
   ];
   for (const [name, options] of variants)
     onMachine(`qcow2, ${name}`, {}, async ({ context, content, reports, programs }) => {
-      const image = await converted(gptImage, ...options);
+      const image = await converted(directory, gptImage, ...options);
       await serving([file(image)], image, QCOW2, async (info, requests) => {
         await writeImage(context, info, null);
         expect(wholeRequests(requests)).toHaveLength(1);
@@ -179,7 +146,7 @@ describe("an image gets onto the disk", () => {
       `qcow2, ${name}: a copy, and qemu-img`,
       { config },
       async ({ context, content, ...machine }) => {
-        const image = await converted(gptImage, "-c", "-O", "qcow2");
+        const image = await converted(directory, gptImage, "-c", "-O", "qcow2");
         await serving([file(image, options)], image, QCOW2, async (info, requests) => {
           await writeImage(context, info, null);
           expect(wholeRequests(requests)).toHaveLength(1);
@@ -195,7 +162,7 @@ describe("an image gets onto the disk", () => {
     "qcow2, over a connection that is cut in the middle",
     {},
     async ({ context, content, programs }) => {
-      const image = await converted(gptImage, "-O", "qcow2");
+      const image = await converted(directory, gptImage, "-O", "qcow2");
       const whole = file(image);
       const cutOnce = { left: 1 };
       const cutting: Answer = (request, socket) => {
@@ -217,7 +184,7 @@ describe("an image gets onto the disk", () => {
     "qcow2, whose tables change between two looks: tried again, then refused",
     {},
     async ({ context, content }) => {
-      const image = await converted(gptImage, "-O", "qcow2");
+      const image = await converted(directory, gptImage, "-O", "qcow2");
       const other = Buffer.from(image);
       // Between the L1 table's few entries and the end of its cluster: nothing that changes the map.
       other.writeUInt8(1, Number(image.readBigUInt64BE(40)) + 4096);
@@ -398,7 +365,7 @@ describe("a config drive", () => {
     "that finds no room leaves nothing that would boot without it",
     { size: IMAGE + MEBIBYTE },
     async ({ context, content, deployment }) => {
-      const full = await partitionedImage((path) => tool("sgdisk", "-n", "1:0:0", path));
+      const full = await partitionedImage(directory, (path) => tool("sgdisk", "-n", "1:0:0", path));
       const drive = gzipSync(Buffer.concat([await configDrive(), Buffer.alloc(3 * MEBIBYTE)])).toString(
         "base64",
       );
@@ -445,7 +412,7 @@ describe("refused with the disk untouched", () => {
       requests: 1,
     },
     "a cached image with a wrong checksum": {
-      info: { disk_format: null, os_hash_value: "00" },
+      info: { disk_format: null, stream_raw_images: false, os_hash_value: "00" },
       type: ImageChecksumError,
       details: /location: \S+; image ID: image-id; image checksum: 00; verification checksum: [0-9a-f]{64}$/,
       requests: 2,
@@ -512,7 +479,7 @@ describe("refused with the disk untouched", () => {
           },
         }),
       },
-      info: { disk_format: null },
+      info: { disk_format: null, stream_raw_images: false },
       type: ImageDownloadOutOfSpaceError,
       details: "bytes of memory are available",
       requests: 1,
@@ -690,7 +657,7 @@ describe("failed in the middle: nothing bootable remains", () => {
     "abort while qemu-img runs: the program is gone too",
     { onReport: ({ phase, done }, abort) => phase === "convert" && (done ?? 0) > 0 && stop(abort) },
     async (machine) => {
-      const image = await converted(gptImage, "-c", "-O", "qcow2");
+      const image = await converted(directory, gptImage, "-c", "-O", "qcow2");
       await serving([file(image, { ranges: false })], image, QCOW2, async (info) => {
         expect((await failure(writeImage(machine.context, info, null))).message).toBe("told to stop");
       });

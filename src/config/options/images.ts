@@ -62,6 +62,13 @@ export const IMAGES = {
     since: "own",
     help: "Write qcow2 images while they are downloaded, from servers that give parts of a file; else by way of a copy in memory.",
   },
+  unpack_raw_images: {
+    type: "bool",
+    default: true,
+    kernel: "ipa-unpack-raw-images",
+    since: "own",
+    help: "Unpack raw images that come packed with gzip, zstd or xz while they are written; false writes the packed bytes.",
+  },
   image_hash_engine: {
     type: "string",
     default: "auto",

@@ -15,6 +15,8 @@ export type Inspection = {
   readonly virtualSize: number;
   /** Why the image must not be used; null if nothing is wrong with it. */
   readonly problem: string | null;
+  /** The format is a raw image with something behind it, so the bytes in front look like a disk as well. */
+  readonly aroundDisk?: boolean;
 };
 
 export interface FormatInspector {
