@@ -15,7 +15,7 @@ function loaders(files: Record<string, string | Uint8Array>, architecture = "x64
   return findEfiLoaders(system.files, "/esp", architecture);
 }
 
-describe("a vendor's CSV", () => {
+describe("a vendor's CSV (deploy 11.65)", () => {
   for (const [form, bytes] of [
     ["UTF-16 with BOM", utf16(`\uFEFF${CSV}`)],
     ["UTF-16 without BOM", utf16(CSV)],
@@ -73,7 +73,7 @@ describe("without a CSV", () => {
     ]);
   });
 
-  test("a directory whose name holds csv or ends in .efi is neither", async () => {
+  test("a directory whose name holds csv or ends in .efi is neither (deploy 11.66)", async () => {
     expect(await loaders({ "EFI/csvtest/readme": "", "EFI/BOOT/bootx64.efi/x": "" })).toEqual([]);
   });
 
@@ -87,7 +87,7 @@ describe("without a CSV", () => {
     ],
     [["EFI/Microsoft/Boot/bootmgfw.efi"], ["EFI/Microsoft/Boot/bootmgfw.efi"]],
     [["vmlinuz", "EFI/debian/readme.txt"], []],
-  ])("of %p the choice is %p", async (present, chosen) => {
+  ])("of %p the choice is %p (deploy 11.69)", async (present, chosen) => {
     const found = await loaders(Object.fromEntries(present.map((path) => [path, ""])));
     expect(found.map(({ path }) => path)).toEqual(chosen);
   });

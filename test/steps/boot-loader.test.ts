@@ -37,7 +37,7 @@ const ESP = ["-n", "1:1M:+8M", "-t", "1:ef00", "-n", "2:10M:+20M"];
 /** Runs install_bootloader; its error, and what efibootmgr was asked. */
 async function install(
   setup: Setup,
-): Promise<{ error: RestError | null; asked: string[]; programs: string[]; disk: string }> {
+): Promise<{ error: RestError | null; asked: string[]; programs: string[]; disk: string; changed: boolean }> {
   await using loop = await loopDevice(64 * MEBIBYTE);
   const partitions = setup.partitions === undefined ? ESP : setup.partitions;
   if (partitions !== null) await tool("sgdisk", ...partitions, loop.path);
@@ -105,6 +105,7 @@ async function install(
     installDevice: async () => loop.path,
     deployment: new Deployment(),
   };
+  const before = Bun.hash(await Bun.file(loop.backingFile).bytes());
   const error = await installBootLoader(context, request).then(
     () => null,
     (thrown: unknown) => thrown as RestError,
@@ -112,7 +113,9 @@ async function install(
   expect(await Bun.file(`${esp}/canary`).exists()).toBe(setup.files?.canary !== undefined);
   await rm(esp, { recursive: true });
   const asked = calls.filter(([program]) => program === "efibootmgr").map((argv) => argv.slice(1).join(" "));
-  return { error, asked, programs: calls.map(([program]) => program ?? ""), disk: loop.path };
+  await tool("blockdev", "--flushbufs", loop.path);
+  const changed = Bun.hash(await Bun.file(loop.backingFile).bytes()) !== before;
+  return { error, asked, programs: calls.map(([program]) => program ?? ""), disk: loop.path, changed };
 }
 
 /** Beside each other, and patiently: sgdisk flushes all file systems of the machine and sleeps for a second in each call. */
@@ -122,20 +125,23 @@ function onLoop(name: string, work: () => Promise<void>): void {
 if (noLoopDevices !== null) console.warn(`boot loader tests are skipped: ${noLoopDevices}`);
 
 describe("UEFI", () => {
-  onLoop("the vendor's CSV names the one entry; its old one goes first, and no other", async () => {
-    const { error, asked, disk } = await install({
-      files: { "EFI/debian/BOOTX64.CSV": CSV, "EFI/debian/shimx64.efi": "x", "EFI/BOOT/BOOTX64.EFI": "x" },
-    });
-    expect(error).toBeNull();
-    expect(asked).toEqual([
-      "--version",
-      "-v",
-      "-b 0001 -B",
-      `-v -c -d ${disk} -p 1 -w -L debian -l \\EFI\\debian\\shimx64.efi`,
-    ]);
-  });
+  onLoop(
+    "the vendor's CSV names the one entry; its old one goes first, and no other (deploy 11.64)",
+    async () => {
+      const { error, asked, disk } = await install({
+        files: { "EFI/debian/BOOTX64.CSV": CSV, "EFI/debian/shimx64.efi": "x", "EFI/BOOT/BOOTX64.EFI": "x" },
+      });
+      expect(error).toBeNull();
+      expect(asked).toEqual([
+        "--version",
+        "-v",
+        "-b 0001 -B",
+        `-v -c -d ${disk} -p 1 -w -L debian -l \\EFI\\debian\\shimx64.efi`,
+      ]);
+    },
+  );
 
-  onLoop("without a CSV it is ironic1, and ironic10 stays", async () => {
+  onLoop("without a CSV it is ironic1, and ironic10 stays (deploy 11.64)", async () => {
     const { asked, disk } = await install({ files: { "EFI/BOOT/BOOTX64.EFI": "x" } });
     expect(asked.slice(2)).toEqual([
       "-b 0002 -B",
@@ -143,7 +149,7 @@ describe("UEFI", () => {
     ]);
   });
 
-  onLoop("of several loaders the first is created last, so that it boots first", async () => {
+  onLoop("of several loaders the first is created last, so that it boots first (deploy 11.66)", async () => {
     const { asked } = await install({ files: { "EFI/BOOT/bootx64.efi": "x", "EFI/other/bootx64.efi": "x" } });
     expect(asked.slice(-2).map((line) => line.replace(/^.* -L /, ""))).toEqual([
       "ironic2 -l \\EFI\\other\\bootx64.efi",
@@ -151,7 +157,7 @@ describe("UEFI", () => {
     ]);
   });
 
-  onLoop("an MBR disk with an EF partition has an ESP too", async () => {
+  onLoop("an MBR disk with an EF partition has an ESP too (deploy 11.67)", async () => {
     const { error, asked } = await install({
       partitions: ["-n", "1:1M:+8M", "-t", "1:ef00", "-m", "1"],
       files: { "EFI/BOOT/BOOTX64.EFI": "x" },
@@ -171,7 +177,7 @@ describe("UEFI", () => {
     expect(asked.at(-1)).toContain("-p 3 ");
   });
 
-  onLoop("no ESP is DeviceNotFound, and success if failures are to be ignored", async () => {
+  onLoop("no ESP is DeviceNotFound, and success if failures are to be ignored (deploy 11.68)", async () => {
     const none = { partitions: ["-n", "1:1M:+8M"] };
     const { error, asked, disk } = await install(none);
     expect(error).toBeInstanceOf(DeviceNotFound);
@@ -193,35 +199,45 @@ describe("UEFI", () => {
     expect(asked).toEqual(["--version"]);
   });
 
-  onLoop("efibootmgr that is missing is no error; one that fails is, with its words", async () => {
-    expect((await install({ programs: { efibootmgr: "missing" } })).error).toBeNull();
-    const broken = await install({
-      files: { "EFI/BOOT/BOOTX64.EFI": "x" },
-      programs: { "efibootmgr -v": { exitCode: 2, stderr: "EFI variables are not supported" } },
-    });
-    expect(broken.error).toBeInstanceOf(CommandExecutionError);
-    expect(broken.error?.details).toStartWith(`Could not configure UEFI boot on device ${broken.disk}: `);
-    expect(broken.error?.details).toContain("EFI variables are not supported");
-  });
+  onLoop(
+    "efibootmgr that is missing is no error; one that fails is, with its words (deploy 11.70)",
+    async () => {
+      expect((await install({ programs: { efibootmgr: "missing" } })).error).toBeNull();
+      const broken = await install({
+        files: { "EFI/BOOT/BOOTX64.EFI": "x" },
+        programs: { "efibootmgr -v": { exitCode: 2, stderr: "EFI variables are not supported" } },
+      });
+      expect(broken.error).toBeInstanceOf(CommandExecutionError);
+      expect(broken.error?.details).toStartWith(`Could not configure UEFI boot on device ${broken.disk}: `);
+      expect(broken.error?.details).toContain("EFI variables are not supported");
+    },
+  );
 
-  onLoop("an ESP that cannot be unmounted is an error after three attempts, and loses nothing", async () => {
-    const { error } = await install({
-      files: { "EFI/BOOT/BOOTX64.EFI": "x", canary: "alive" },
-      programs: { umount: { exitCode: 32, stderr: "target is busy" } },
-    });
-    expect(error).toBeInstanceOf(CommandExecutionError);
-    expect(error?.details).toContain("Attempted 3 times");
-  });
+  onLoop(
+    "an ESP that cannot be unmounted is an error after three attempts, and loses nothing (deploy 11.74)",
+    async () => {
+      const { error } = await install({
+        files: { "EFI/BOOT/BOOTX64.EFI": "x", canary: "alive" },
+        programs: { umount: { exitCode: 32, stderr: "target is busy" } },
+      });
+      expect(error).toBeInstanceOf(CommandExecutionError);
+      expect(error?.details).toContain("Attempted 3 times");
+    },
+  );
 });
 
 describe("BIOS", () => {
-  onLoop("a whole disk brings its own boot code: nothing to do, whatever its signature", async () => {
-    for (const rootUuid of [null, "0x00000000", "0x1A2b3c4d"]) {
-      const { error, programs } = await install({ uefi: false, request: { rootUuid } });
-      expect(error).toBeNull();
-      expect(programs).toEqual([]);
-    }
-  });
+  onLoop(
+    "a whole disk brings its own boot code: nothing to do, whatever its signature (deploy 11.76)",
+    async () => {
+      for (const rootUuid of [null, "0x00000000", "0x1A2b3c4d"]) {
+        const { error, programs, changed } = await install({ uefi: false, request: { rootUuid } });
+        expect(error).toBeNull();
+        expect(programs).toEqual([]);
+        expect(changed).toBe(false);
+      }
+    },
+  );
 
   onLoop("a root file system that is not on the disk", async () => {
     const { error, disk } = await install({ uefi: false, request: { rootUuid: "0fd11ff5-cd7a-4a55" } });

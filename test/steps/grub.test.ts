@@ -2,7 +2,7 @@
 // are tenant's code to the agent; it is mounted and its programs run confined, all for real, on a loop device.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
@@ -26,7 +26,9 @@ beforeAll(async () => {
   tree = await mkdtemp(`${tmpdir()}/image-tree-`);
   for (const directory of ["bin", "usr/sbin", "etc", "boot", "proc"])
     await mkdir(`${tree}/${directory}`, { recursive: true });
-  for (const program of ["bash", "ls", "cat", "sleep"]) await copyProgram(`/bin/${program}`);
+  for (const program of ["dash", "ls", "cat", "sleep"]) await copyProgram(`/bin/${program}`);
+  // Images have a shell, but not all have bash.
+  await symlink("dash", `${tree}/bin/sh`);
   await script(
     "usr/sbin/grub-install",
     'echo "$@" >> /asked; ls /proc > /processes; cat /proc/net/dev > /network; cat /secret > /stolen 2>&1',
@@ -39,7 +41,7 @@ beforeAll(async () => {
 afterAll(() => rm(tree, { recursive: true }));
 
 async function script(path: string, ...lines: string[]): Promise<void> {
-  await writeFile(`${tree}/${path}`, `#!/bin/bash\n${lines.join("\n")}\n`);
+  await writeFile(`${tree}/${path}`, `#!/bin/sh\n${lines.join("\n")}\n`);
   await chmod(`${tree}/${path}`, 0o755);
 }
 
@@ -83,6 +85,7 @@ async function install(
   disk: LoopDevice,
   config: Partial<OptionValues> = {},
   kind: "partition" | "whole disk" | null = "partition",
+  signal = new AbortController().signal,
 ): Promise<{ error: RestError | null }> {
   const real = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
   const system: System = {
@@ -98,7 +101,7 @@ async function install(
   const context = {
     system,
     config: Config.of({ allow_host_disks: true, enable_bios_bootloader_install: true, ...config }),
-    signal: new AbortController().signal,
+    signal,
     installDevice: async () => disk.path,
     deployment,
   };
@@ -183,7 +186,7 @@ describe("BIOS, partition image", () => {
   );
 
   onImage(
-    "grub2's names are found by what the image has",
+    "grub2's names are found by what the image has (deploy 11.79)",
     async (own) => {
       await tool("mv", `${own}/usr/sbin/grub-install`, `${own}/usr/sbin/grub2-install`);
       await tool("mv", `${own}/usr/sbin/grub-mkconfig`, `${own}/usr/sbin/grub2-mkconfig`);
@@ -199,7 +202,7 @@ describe("BIOS, partition image", () => {
     async (own) => {
       await writeFile(
         `${own}/usr/sbin/grub-install`,
-        "#!/bin/bash\necho 'embedding is not possible' >&2; exit 1\n",
+        "#!/bin/sh\necho 'embedding is not possible' >&2; exit 1\n",
       );
     },
     async (disk) => {
@@ -208,6 +211,22 @@ describe("BIOS, partition image", () => {
       expect(error?.details).toStartWith(`Installing GRUB2 boot loader to device ${disk.path} failed with `);
       expect(error?.details).toContain("embedding is not possible");
       expect((await install(disk, { ignore_bootloader_failure: true })).error).toBeNull();
+    },
+  );
+
+  onImage(
+    "aborted in grub-install: its programs end, and nothing stays mounted (deploy 11.83)",
+    async (own) => {
+      await writeFile(`${own}/usr/sbin/grub-install`, `#!/bin/sh\nsleep ${SURVIVOR} & sleep ${SURVIVOR}\n`);
+    },
+    async (disk) => {
+      const abort = new AbortController();
+      const installed = install(disk, {}, "partition", abort.signal);
+      while ((await processesSleeping()).length < 2) await Bun.sleep(20);
+      abort.abort(new Error("enough of it"));
+      const { error } = await installed;
+      expect(String(error)).toContain("enough of it");
+      expect(await processesSleeping()).toEqual([]);
     },
   );
 
