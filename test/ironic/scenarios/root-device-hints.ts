@@ -8,6 +8,8 @@ import type { Scenario } from "../scenario.ts";
 import type { StageNode } from "../stage-node.ts";
 
 const CONSOLE_TIMEOUT_MS = 300_000;
+/** The agent starts anew for each question, on an emulated processor that has other work. */
+const ANSWER_TIMEOUT_MS = 300_000;
 const WWN = "0x5000c500a1b2c3d4";
 
 /** The number of the disk that each set of hints means. */
@@ -92,12 +94,13 @@ export const rootDeviceHints: Scenario = {
 };
 
 async function askForEach(node: StageNode): Promise<void> {
+  const shell = (command: string) => node.managed.machine.shell(command, ANSWER_TIMEOUT_MS);
   const serials = new Map<string, string>();
-  for (const line of (await node.shell("lsblk -dnbo PATH,SERIAL")).split("\n")) {
+  for (const line of (await shell("lsblk -dnbo PATH,SERIAL")).split("\n")) {
     const [path = "", serial = ""] = line.trim().split(/\s+/);
     serials.set(path, serial);
   }
-  const inventory = JSON.parse(await node.shell("ironic-python-agent inventory 2>/dev/null"));
+  const inventory = JSON.parse(await shell("ironic-python-agent inventory 2>/dev/null"));
   const disks: JsonObject[] = inventory.disks;
   const named = SELF_NAMED.map(([hint, disk]) => {
     const record = disks.find(({ serial }) => serial === serialOf(disk));
@@ -107,7 +110,7 @@ async function askForEach(node: StageNode): Promise<void> {
   const words = asked.map(([hints]) => `'${JSON.stringify(hints)}'`);
   // A few at a time: a terminal takes no line of any length.
   for (let first = 0; first < words.length; first += 8) {
-    const answers = await node.shell(
+    const answers = await shell(
       `ironic-python-agent root-device ${words.slice(first, first + 8).join(" ")} 2>/dev/null`,
     );
     for (const [index, answer] of answers.split("\n").entries()) {
@@ -116,7 +119,7 @@ async function askForEach(node: StageNode): Promise<void> {
       check(found === serialOf(disk), `${JSON.stringify(hints)} means disk ${disk}`, `${answer} (${found})`);
     }
   }
-  const none = await node.shell(`ironic-python-agent root-device '{"serial": "nope"}' 2>/dev/null || true`);
+  const none = await shell(`ironic-python-agent root-device '{"serial": "nope"}' 2>/dev/null || true`);
   check(/nope/.test(none) && /RIG0004/.test(none), "hints that match nothing say what there is", none);
 }
 
