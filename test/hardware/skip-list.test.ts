@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { DeviceNotFound } from "../../src/errors.ts";
 import { withoutSkipped } from "../../src/hardware/skip-list.ts";
 import type { JsonObject } from "../../src/json.ts";
@@ -41,6 +42,18 @@ describe("arrays", () => {
     expect(await arrays(true)).toEqual([]);
     expect(await left(machine, [])).toContain("/dev/md1");
   });
+});
+
+test("whatever the list is, it spares something or fails", async () => {
+  const machine = new RaidMachine(["sda", "sdb"]);
+  const entry = fc.oneof(fc.jsonValue(), fc.record({ name: fc.constantFrom("/dev/sda", "<in> sd", "<or>") }));
+  await fc.assert(
+    fc.asyncProperty(fc.oneof(fc.jsonValue(), fc.array(entry)), async (list) => {
+      const found = await left(machine, list).catch((error: unknown) => error);
+      if (found instanceof Error) expect(found).toBeInstanceOf(DeviceNotFound);
+      else for (const name of found as string[]) expect(machine.devices).toContain(name);
+    }),
+  );
 });
 
 test("a list that cannot be understood spares everything by failing", async () => {

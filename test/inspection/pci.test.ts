@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import fc from "fast-check";
 import { collectPci } from "../../src/inspection/pci.ts";
 import { loadMachine } from "../hardware/recording/recording.ts";
 import { thrower } from "../support/rejection.ts";
@@ -56,6 +57,26 @@ describe("pci-devices", () => {
     const machine = await inspectedMachine({ files });
     expect(await collectPci(machine)).toEqual({ pci_devices: [] });
     expect(machine.warnings()).toHaveLength(2);
+  });
+
+  test("any content of its files gives a device with texts, or none", async () => {
+    const text = fc.oneof(fc.string(), fc.string({ unit: "binary" }), fc.constant("0x8086\n"));
+    await fc.assert(
+      fc.asyncProperty(text, text, text, async (vendor, revision, node) => {
+        const device = `${DEVICES}/0000:00:01.0`;
+        const files = {
+          [`${device}/vendor`]: vendor,
+          [`${device}/device`]: "0x1\n",
+          [`${device}/class`]: "0x2\n",
+          [`${device}/revision`]: revision,
+          [`${device}/numa_node`]: node,
+        };
+        const { pci_devices } = await collectPci(await inspectedMachine({ files }));
+        for (const { vendor_id, product_id } of pci_devices as Record<string, string>[])
+          expect([typeof vendor_id, product_id]).toEqual(["string", "1"]);
+      }),
+      { numRuns: 50 },
+    );
   });
 
   test("a machine without PCI fails the collector", async () => {
