@@ -313,6 +313,34 @@ export class ClockSyncError extends RestError {
   override readonly summary = "Error syncing system clock";
 }
 
+/** A disk could not be offered over iSCSI, or taken back. */
+export class ISCSIError extends RestError {
+  override readonly type: string = "ISCSIError";
+  override readonly summary = "Error starting iSCSI target";
+
+  constructor(reason: string, options?: ErrorOptions) {
+    super(`Error starting iSCSI target: ${reason}`, options);
+  }
+}
+
+/** The same, where a program said so. */
+export class ISCSICommandError extends ISCSIError {
+  override readonly type = "ISCSICommandError";
+
+  /** @param ending the exit code, or how else the program ended */
+  constructor(
+    reason: string,
+    ending: { readonly exitCode: number | null; readonly stdout: string; readonly stderr: string },
+    options?: ErrorOptions,
+  ) {
+    const { exitCode, stdout, stderr } = ending;
+    super(
+      `${reason}. Failed with exit code ${exitCode ?? "unknown"}. stdout: ${stdout}. stderr: ${stderr}`,
+      options,
+    );
+  }
+}
+
 /** Refused because it would destroy data of the machine the agent itself runs from. */
 export class HostDiskError extends RestError {
   override readonly type = "HostDiskError";

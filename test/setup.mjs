@@ -49,9 +49,12 @@ const TEST_PACKAGES = [
   "procps",
   "python3",
   "python3-requests",
+  // Its iSCSI client writes to the target of tgt.
+  "qemu-block-extra",
   "qemu-system-x86",
   "qemu-utils",
   "stress-ng",
+  "tgt",
   "udev",
   "xfsprogs",
   "xz-utils",
@@ -78,6 +81,9 @@ const DEMO_PACKAGES = [
   "mount",
   "mtools",
   "ovmf",
+  "parted",
+  // The conductor of `--iscsi` writes with its iSCSI client.
+  "qemu-block-extra",
   "qemu-system-x86",
   "qemu-utils",
   "socat",

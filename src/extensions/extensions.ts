@@ -6,6 +6,7 @@ import type { Extension } from "./command.ts";
 import { deploy } from "./deploy.ts";
 import { flow } from "./flow.ts";
 import { image } from "./image.ts";
+import { iscsi } from "./iscsi.ts";
 import { log } from "./log.ts";
 import { poll } from "./poll.ts";
 import { rescue } from "./rescue.ts";
@@ -18,6 +19,7 @@ export const EXTENSIONS: readonly Extension[] = [
   deploy,
   flow,
   image,
+  iscsi,
   log,
   poll,
   rescue,

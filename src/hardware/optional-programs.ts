@@ -94,6 +94,11 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
     package: "open-iscsi",
     without: "disks of the boot firmware's iSCSI sessions are not attached",
   },
+  {
+    program: "tgtd",
+    package: "tgt",
+    without: "the iscsi deploy interface works with the kernel's own target only (target_core_mod)",
+  },
   { program: "ipmitool", package: "ipmitool", without: "the BMC's addresses are unknown" },
   {
     program: "lshw",

@@ -3,10 +3,12 @@
 // Source: deploy specification 5.1.
 
 import { HostGuard } from "../disk/host-guard.ts";
+import { rescanPartitions } from "../disk/rescan.ts";
 import { CommandExecutionError, errorText, RestError } from "../errors.ts";
 import { ramdiskBootMode } from "./boot-mode.ts";
 import { type BootLoaderContext, setUpEfiBoot } from "./efi-boot.ts";
 import { installGrub } from "./grub.ts";
+import { stopIscsiTarget } from "./iscsi-target.ts";
 
 export type BootLoaderRequest = {
   readonly rootUuid: string | null;
@@ -22,7 +24,7 @@ export type BootLoaderRequest = {
 const DISK_SIGNATURE = /^0x[0-9a-f]{8}$/i;
 
 /**
- * @throws HostDiskError; and, unless failures are to be ignored, DeviceNotFound, InvalidImage if the image's own programs would have to
+ * @throws HostDiskError; ISCSIError when a disk that was written over iSCSI cannot be taken back; and, unless failures are to be ignored, DeviceNotFound, InvalidImage if the image's own programs would have to
  * run and must not, CommandExecutionError
  */
 export async function installBootLoader(
@@ -33,6 +35,12 @@ export async function installBootLoader(
   const disk = await context.installDevice({ refresh: false });
   const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
   await guard.assertMayDestroy(disk, "install a boot loader for");
+  // The kernel still knows the partitions from before the conductor wrote the disk.
+  if (await stopIscsiTarget(context))
+    await rescanPartitions(system, disk, {
+      attempts: config.get("disk_utils.partprobe_attempts"),
+      signal: context.signal,
+    });
   const mode = await ramdiskBootMode(system);
   if (request.targetBootMode !== mode)
     system.log.warning(

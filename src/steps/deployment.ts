@@ -1,5 +1,5 @@
 // What this run of the agent has put on the disk: read by get_partition_uuids and install_bootloader after
-// write_image is done. Owned by the agent, in memory only: a restarted agent knows nothing, as the conductor expects.
+// write_image is done, and what it has lent to the conductor. Owned by the agent, in memory only: a restarted agent knows nothing, as the conductor expects.
 
 import type { JsonObject } from "../json.ts";
 
@@ -11,8 +11,18 @@ export type WrittenImage = {
   readonly netboot: boolean;
 };
 
+/** A disk that a conductor may write to over iSCSI. */
+export type OfferedDisk = {
+  readonly disk: string;
+  readonly iqn: string;
+  /** Takes it back. @throws ISCSIError, ProgramFailedError */
+  readonly withdraw: () => Promise<void>;
+};
+
 export class Deployment {
   #written: WrittenImage | null = null;
+  /** Null unless this run of the agent has offered one. */
+  offered: OfferedDisk | null = null;
 
   /** Null before an image was written. */
   get image(): WrittenImage | null {

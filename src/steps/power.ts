@@ -7,6 +7,8 @@ import { HostGuard } from "../disk/host-guard.ts";
 import { ClockSyncError, errorText, SystemRebootError } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import { syncClock } from "./clock-sync.ts";
+import type { Deployment } from "./deployment.ts";
+import { stopIscsiTarget } from "./iscsi-target.ts";
 import { flushFileSystems } from "./sync.ts";
 
 export type PowerCommand = "reboot" | "poweroff";
@@ -15,6 +17,7 @@ export type PowerContext = {
   readonly system: System;
   readonly config: Config;
   readonly signal: AbortSignal;
+  readonly deployment: Deployment;
 };
 
 const SYSRQ = { reboot: "b", poweroff: "o" } as const;
@@ -39,6 +42,7 @@ export async function changePower(context: PowerContext, command: PowerCommand):
     );
   await syncClock(system, context.config, signal);
   await setHardwareClock(context);
+  await withdrawDisk(context);
   await flush(system, signal);
   if (!(await ask(system, command, signal))) {
     await force(context, command);
@@ -61,6 +65,15 @@ async function setHardwareClock({ system, config, signal }: PowerContext): Promi
     });
     if (config.get("fail_if_clock_not_set")) throw failure;
     system.log.warning("Going on with the hardware clock as it is", failure);
+  }
+}
+
+/** Nobody is to write any more; but a target that does not go is no reason to stay. */
+async function withdrawDisk(context: PowerContext): Promise<void> {
+  try {
+    await stopIscsiTarget(context);
+  } catch (error) {
+    context.system.log.warning(errorText(error));
   }
 }
 

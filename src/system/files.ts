@@ -38,7 +38,11 @@ export interface Files {
   /** Major and minor number of a device node; null if it is none. */
   deviceNumber(path: string): Promise<{ major: number; minor: number } | null>;
   makeDirectory(path: string, mode?: number): Promise<void>;
-  /** Removes a file; a missing one is fine. */
+  /** Removes an empty directory. @throws FileError also when it is not there. */
+  removeDirectory(path: string): Promise<void>;
+  /** Makes a symbolic link at `path` that says `target`. */
+  link(path: string, target: string): Promise<void>;
+  /** Removes a file or a link; a missing one is fine. */
   remove(path: string): Promise<void>;
   /** A new private directory (0700) that disposes of itself, content included. */
   temporaryDirectory(prefix: string): Promise<TemporaryDirectory>;
@@ -204,6 +208,8 @@ export const realFiles: Files = {
     await named("making directory", path, () => fs.mkdir(path, { recursive: true, mode }));
   },
 
+  removeDirectory: (path) => named("removing directory", path, () => fs.rmdir(path)),
+  link: (path, target) => named("linking", path, () => fs.symlink(target, path)),
   remove: (path) => named("removing", path, () => fs.rm(path, { force: true })),
 
   async temporaryDirectory(prefix) {

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EmbeddedConductor } from "../kit/conductor.ts";
 import type { ConductorEvent } from "../kit/events.ts";
+import { writeLun } from "../kit/iscsi-writer.ts";
 import { stepName } from "../kit/node.ts";
 import { DEFAULT_SETTINGS } from "../kit/settings.ts";
 import { type AgentFacts, type Deployment, type Driver, type Excerpt, fingerprintOf } from "./driver.ts";
@@ -16,6 +17,11 @@ const BUILD_RAID = { interface: "raid", step: "apply_configuration", priority: 9
 export class EmbeddedDriver implements Driver {
   readonly name = "embedded conductor";
   readonly qemuArguments = [];
+  readonly #options: { readonly iscsi: boolean };
+
+  constructor(options: { readonly iscsi: boolean }) {
+    this.#options = options;
+  }
 
   async deploy(deployment: Deployment, phases: Phases, signal: AbortSignal): Promise<AgentFacts> {
     await using conductor = EmbeddedConductor.start({
@@ -64,6 +70,7 @@ export class EmbeddedDriver implements Driver {
       steps: raid === null ? [] : [{ ...BUILD_RAID, args: { raid_config: raid, delete_existing: true } }],
       bootMode: deployment.bootMode,
       configDrive: deployment.configDrive,
+      ...(this.#options.iscsi ? { overIscsi: writeLun } : {}),
     });
     await orAborted(deployed, signal);
     if (story.facts === null) throw new Error("The node is active, but no agent has ever called.");

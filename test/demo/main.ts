@@ -31,7 +31,7 @@ function optionsOrExit(): DemoOptions {
 
 async function demo(options: DemoOptions): Promise<number> {
   const signal = abortedBySignals();
-  const driver = options.ironic ? new IronicDriver(options.timeout) : new EmbeddedDriver();
+  const driver = options.ironic ? new IronicDriver(options.timeout) : new EmbeddedDriver(options);
   const phases = new Phases(process.stdout);
   const directory = await makeRunDirectory("demo");
   try {

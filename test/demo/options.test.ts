@@ -15,6 +15,7 @@ test("without options: BIOS, raw, virtio", () => {
     ramdisk: null,
     append: "",
     memoryMiB: 2048,
+    iscsi: false,
     fresh: false,
     keep: false,
     timeout: 1_200_000,
@@ -35,6 +36,7 @@ test("all options", () => {
     ramdisk: null,
     append: "ipa-debug=1 quiet",
     memoryMiB: 512,
+    iscsi: false,
     fresh: true,
     keep: true,
     timeout: 60_000,
@@ -54,6 +56,10 @@ test("a partition image, and a RAID", () => {
   });
 });
 
+test("iSCSI instead of the direct deploy interface", () => {
+  expect(parseOptions(["--iscsi"])?.iscsi).toBe(true);
+});
+
 test("help wins", () => {
   expect(parseOptions(["--uefi", "--help"])).toBeNull();
 });
@@ -63,6 +69,8 @@ test.each([
   [["--disk", "ide"], '--disk must be virtio or sata or nvme, not "ide"'],
   [["--raid", "5"], '--raid must be 1, not "5"'],
   [["--partition-image", "--image", "qcow2"], "--partition-image is a raw image: leave --image away"],
+  [["--iscsi", "--raid", "1"], "--iscsi writes a whole-disk image to one disk"],
+  [["--iscsi", "--ironic"], "--iscsi does not go with --ironic: this Ironic has no iscsi deploy interface"],
   [["--timeout", "0"], '--timeout must be a number of seconds, not "0"'],
   [["--timeout", "1m"], '--timeout must be a number of seconds, not "1m"'],
   [["--memory", "2G"], '--memory must be a number of MiB, not "2G"'],

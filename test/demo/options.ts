@@ -20,6 +20,8 @@ export interface DemoOptions {
   append: string;
   /** The machine's memory in MiB. */
   memoryMiB: number;
+  /** The conductor writes the disk over iSCSI, as Ironic's `iscsi` deploy interface did up to Wallaby. */
+  iscsi: boolean;
   /** Builds ramdisk and image again. */
   fresh: boolean;
   /** Keeps the run's directory when all went well, too. */
@@ -43,6 +45,7 @@ conductor drive the agent, and waits for the deployed system to come up from the
   --ramdisk FILE
   --append WORDS      further kernel parameters for the ramdisk
   --memory MIB        the machine's memory (default 2048)
+  --iscsi             the conductor writes the disk over iSCSI, as Ironic did up to Wallaby
   --fresh             build ramdisk and image again
   --keep              keep disk and logs of the machine (a failed run keeps them anyway)
   --timeout SECONDS   longest time from power-on to the deployed system (default 1200)
@@ -61,6 +64,10 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
   if (values["partition-image"] && values.image !== "raw") {
     throw new UsageError("--partition-image is a raw image: leave --image away");
   }
+  if (values.iscsi && (values["partition-image"] || values.raid !== undefined))
+    throw new UsageError("--iscsi writes a whole-disk image to one disk");
+  if (values.ironic && values.iscsi)
+    throw new UsageError("--iscsi does not go with --ironic: this Ironic has no iscsi deploy interface");
   return {
     firmware: values.uefi ? "uefi" : "bios",
     image: oneOf("--image", values.image, ["raw", "qcow2"]),
@@ -71,6 +78,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
     ramdisk: ramdisk(values.kernel, values.ramdisk),
     append: values.append,
     memoryMiB: wholeNumber("--memory", values.memory, "MiB"),
+    iscsi: values.iscsi,
     fresh: values.fresh,
     keep: values.keep,
     timeout: wholeNumber("--timeout", values.timeout, "seconds") * 1000,
@@ -92,6 +100,7 @@ function parsed(args: readonly string[]) {
         ramdisk: { type: "string" },
         append: { type: "string", default: "" },
         memory: { type: "string", default: "2048" },
+        iscsi: { type: "boolean", default: false },
         fresh: { type: "boolean", default: false },
         keep: { type: "boolean", default: false },
         timeout: { type: "string", default: "1200" },

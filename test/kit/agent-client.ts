@@ -120,6 +120,12 @@ export class AgentClient {
     }
   }
 
+  /** Answers when the disk is offered, or with the failure. */
+  startIscsiTarget(iqn: string, portalPort: number): Promise<Command> {
+    const params = { iqn, portal_port: portalPort, wipe_disk_metadata: true };
+    return this.#command("iscsi.start_iscsi_target", params, true);
+  }
+
   powerOff(): Promise<Command> {
     return this.#command("standby.power_off", {}, false);
   }

@@ -1,7 +1,7 @@
 // A deployment driven against a scripted agent over real HTTP: the order of messages of the conductor contract (6.3), and
 // what becomes of agents that answer badly (2.3 to 2.8).
 
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { JsonObject } from "../../src/json.ts";
 import { thrower } from "../support/rejection.ts";
 import { testCertificate } from "./certificate.ts";
@@ -150,6 +150,62 @@ test("a whole disk on a software RAID in BIOS mode: GRUB by the root file system
   await end;
   expect(lab.agent.received[3]!.params).toMatchObject({
     ...{ root_uuid: "1be26c0b-03f2", efi_system_part_uuid: null, target_boot_mode: "bios" },
+  });
+});
+
+// contract 6.5
+describe("the iscsi deploy interface", () => {
+  const IQN = `iqn.2008-10.org.openstack:${UUID}`;
+
+  test("has the agent offer the disk, writes it, and only then sets up booting", async () => {
+    const written: unknown[] = [];
+    const overIscsi: DeployRequest["overIscsi"] = async (lun, content) => {
+      written.push([...lab.agent.names, lun, content]);
+    };
+    lab.agent.on("iscsi.start_iscsi_target", () => succeeded({ iscsi_target_iqn: IQN }));
+    lab.agent.on("image.install_bootloader", () => succeeded(null));
+    const { end } = await lab.begin(
+      lab.conductor.deploy(lab.node, { ...REQUEST, bootMode: "uefi", overIscsi }),
+    );
+    await lab.heartbeat();
+    await end;
+    expect(lab.agent.names).toEqual([
+      "get_deploy_steps",
+      "start_iscsi_target",
+      "install_bootloader",
+      "power_off",
+    ]);
+    expect(lab.agent.received[1]).toEqual({
+      name: "iscsi.start_iscsi_target",
+      params: { iqn: IQN, portal_port: 3260, wipe_disk_metadata: true },
+      wait: "true",
+    });
+    expect(lab.agent.received[2]!.params).toMatchObject({ root_uuid: null, target_boot_mode: "uefi" });
+    expect(written).toEqual([
+      [
+        ...["get_deploy_steps", "start_iscsi_target"],
+        { address: "127.0.0.1", port: 3260, iqn: IQN },
+        { image: REQUEST.image, configDrive: REQUEST.configDrive },
+      ],
+    ]);
+  });
+
+  test("an agent that cannot offer it fails the deployment with its reason", async () => {
+    lab.agent.on("iscsi.start_iscsi_target", () => ({
+      command_status: "FAILED",
+      command_error: {
+        type: "ISCSIError",
+        code: 500,
+        message: "Error starting iSCSI target",
+        details: "why",
+      },
+    }));
+    const { end } = await lab.begin(
+      lab.conductor.deploy(lab.node, { ...REQUEST, overIscsi: () => Promise.reject(new Error("written")) }),
+    );
+    await lab.heartbeat();
+    await expect(end).rejects.toThrow(/Failed to start the iSCSI target to deploy the node .* why/);
+    expect(lab.node.provisionState).toBe("deploy failed");
   });
 });
 

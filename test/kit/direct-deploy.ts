@@ -1,11 +1,13 @@
 // The `direct` deployment of an image, whole disk or partition, step by step as Ironic 21.4 runs it. Steps in the agent end the
 // conductor's turn: it lets go of the lock and goes on when a heartbeat shows that the step is done. Steps of its own
-// follow each other under one lock, so that heartbeats in between come to nothing.
+// follow each other under one lock, so that heartbeats in between come to nothing. The `iscsi` deployment of releases up to
+// Wallaby has the same steps, but for one: the conductor writes the image.
 
 import { type Json, type JsonObject, member } from "../../src/json.ts";
 import { pythonText } from "../../src/python-text.ts";
 import { AgentInProgressError, type Command } from "./agent-client.ts";
 import { buildConfigDrive, type ConfigDriveData } from "./config-drive.ts";
+import type { WriteLun } from "./iscsi-writer.ts";
 import { errorText, judge } from "./judgement.ts";
 import { type Step, stepName } from "./node.ts";
 import { type Operation, OperationClosed, OperationFailed } from "./operation.ts";
@@ -31,6 +33,8 @@ export interface DeployRequest {
   configDrive?: ConfigDriveData | string | null;
   /** `[agent]stream_raw_images`; true unless said otherwise, as in Ironic. */
   streamRawImages?: boolean;
+  /** The `iscsi` deploy interface: what writes the disk that the agent offers (iscsi-writer.ts). */
+  overIscsi?: WriteLun;
   /** Steps of the agent to run besides, with `priority`: above 80 before the image is written, below after it. */
   steps?: readonly Step[];
 }
@@ -90,7 +94,9 @@ export class DirectDeploy implements Operation {
     );
     this.#steps = [
       own("deploy", 100, () => this.#bootAgent()),
-      own("write_image", 80, () => this.#writeImage(), true),
+      request.overIscsi === undefined
+        ? own("write_image", 80, () => this.#writeImage(), true)
+        : own("write_image", 80, () => this.#writeOverIscsi()),
       own("prepare_instance_boot", 60, () => this.#prepareInstanceBoot()),
       own("tear_down_agent", 40, () => this.#tearDownAgent()),
       own("boot_instance", 20, () => this.#bootInstance()),
@@ -242,6 +248,27 @@ export class DirectDeploy implements Operation {
     });
   }
 
+  async #writeOverIscsi(): Promise<Outcome> {
+    const { node, agent, settings } = this.#task;
+    const { image, configDrive, overIscsi } = this.#request;
+    const iqn = `iqn.2008-10.org.openstack:${node.uuid}`;
+    const answer = await agent.startIscsiTarget(iqn, settings.iscsiPortalPort);
+    if (answer.command_status === "FAILED") {
+      const reason = errorText(answer.command_error ?? null);
+      throw new HandledFailure(
+        `Failed to start the iSCSI target to deploy the node ${node.uuid}. Error: ${reason}`,
+      );
+    }
+    const lun = { address: new URL(node.agent?.url ?? "").hostname, port: settings.iscsiPortalPort, iqn };
+    try {
+      const content = { image, configDrive: await wireConfigDrive(configDrive, node.uuid, node.name) };
+      await overIscsi?.(lun, content);
+    } catch (error) {
+      throw new HandledFailure(`Deploy failed for instance ${node.uuid}. Error: ${messageOf(error)}`);
+    }
+    return "done";
+  }
+
   async #executeInAgent(step: Step): Promise<Outcome> {
     await this.#task.executeStep("deploy", step);
     return "wait";
@@ -253,8 +280,9 @@ export class DirectDeploy implements Operation {
    */
   async #prepareInstanceBoot(): Promise<Outcome> {
     const { node, agent, settings } = this.#task;
-    const { image, bootMode } = this.#request;
-    const { command_result: uuids } = await agent.getPartitionUuids();
+    const { image, bootMode, overIscsi } = this.#request;
+    // What it wrote itself it knows.
+    const uuids = overIscsi === undefined ? (await agent.getPartitionUuids()).command_result : {};
     const wholeDisk = image.partitions === undefined;
     const softwareRaid = isSoftwareRaid(node.targetRaidConfig);
     if (wholeDisk && bootMode === "bios" && !softwareRaid) return "done";

@@ -11,6 +11,8 @@ export interface ConductorSettings {
   apiVersion: string;
   /** Further members of the lookup's `config`. */
   lookupConfig: JsonObject;
+  /** `[iscsi]portal_port`. */
+  iscsiPortalPort: number;
   /** `[agent]command_timeout`, milliseconds. */
   commandTimeout: number;
   /** `[agent]max_command_attempts`. */
@@ -42,6 +44,7 @@ export const DEFAULT_SETTINGS: ConductorSettings = {
   requireTls: false,
   apiVersion: "1.82",
   lookupConfig: {},
+  iscsiPortalPort: 3260,
   commandTimeout: 60_000,
   maxCommandAttempts: 3,
   commandWaitInterval: 6000,

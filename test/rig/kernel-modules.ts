@@ -40,6 +40,7 @@ const KEPT_MODULES = [
   "i2c_i801",
   "iTCO_wdt",
   "iscsi_target_mod",
+  "iscsi_tcp",
   "net_failover",
   "scsi_transport_sas",
   "sd_mod",

@@ -37,6 +37,8 @@ const PACKAGES = [
   "smartmontools",
   "efibootmgr",
   "psmisc",
+  "open-iscsi",
+  "tgt",
 ];
 
 /** Not needed once everything is installed; shell patterns. */

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { Config } from "../../src/config/config.ts";
 import type { OptionValues } from "../../src/config/options.ts";
 import { ClockSyncError, type RestError, SystemRebootError } from "../../src/errors.ts";
+import { Deployment } from "../../src/steps/deployment.ts";
 import { changePower, type PowerCommand } from "../../src/steps/power.ts";
 import { ProgramMissingError } from "../../src/system/programs.ts";
 import { type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
@@ -19,6 +20,8 @@ type Setup = {
   readonly files?: Record<string, string>;
   /** Keeps the machine from waiting for its own end. */
   readonly goesDown?: boolean;
+  /** Of a disk that was offered over iSCSI. */
+  readonly withdraw?: () => Promise<void>;
 };
 
 async function change(command: PowerCommand, setup: Setup) {
@@ -37,7 +40,11 @@ async function change(command: PowerCommand, setup: Setup) {
       },
     },
   };
-  const context = { system: goingDown, config: Config.of(setup.config ?? {}), signal: abort.signal };
+  const deployment = new Deployment();
+  const { withdraw } = setup;
+  if (withdraw !== undefined) deployment.offered = { disk: "/dev/sda", iqn: "iqn.2008-10.org:x", withdraw };
+  const config = Config.of(setup.config ?? {});
+  const context = { system: goingDown, config, signal: abort.signal, deployment };
   const error = await changePower(context, command).then(
     () => null,
     (thrown: unknown) => thrown as RestError,
@@ -60,6 +67,23 @@ describe("the ordinary way", () => {
       expect(calls).toEqual(["hwclock -v --systohc", "sync", command]);
       expect(sysrq).toBe("");
     }
+  });
+
+  // deploy 7.4
+  test("a disk offered over iSCSI is taken back first; one that cannot be is no reason to stay", async () => {
+    const order: string[] = [];
+    const saying = (word: string) => () => {
+      order.push(word);
+      return {};
+    };
+    const run = (withdraw: () => Promise<void>) =>
+      change("poweroff", { programs: { sync: saying("sync"), poweroff: saying("poweroff") }, withdraw });
+    expect((await run(async () => void order.push("withdraw"))).error).toBeNull();
+    expect(order).toEqual(["withdraw", "sync", "poweroff"]);
+    const stuck = await run(() => Promise.reject(new Error("still logged in")));
+    expect(stuck.error).toBeNull();
+    expect(stuck.warnings.join()).toContain("still logged in");
+    expect(stuck.calls).toContain("poweroff");
   });
 
   // control-plane 11.96, deploy 11.86

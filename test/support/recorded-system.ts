@@ -307,6 +307,16 @@ function recordedFiles(map: Map<string, RecordedFile>): Files {
     makeDirectory: async (path) => {
       if (kindOf(resolve(path)) === null) map.set(resolve(path), { directory: true });
     },
+    removeDirectory: async (path) => {
+      const directory = resolve(path);
+      if (kindOf(directory) !== "directory") throw new FileError("removing directory", path, "ENOENT");
+      if ([...map.keys()].some((known) => known.startsWith(`${directory}/`)))
+        throw new FileError("removing directory", path, "ENOTEMPTY");
+      map.delete(directory);
+    },
+    link: async (path, target) => {
+      map.set(resolveParent(path), { link: target });
+    },
     remove: async (path) => {
       map.delete(resolveParent(path));
     },

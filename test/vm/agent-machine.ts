@@ -12,6 +12,7 @@ import { freePort } from "../support/test-machine.ts";
 
 const WORK = resolve(import.meta.dir, "../../.cache/vm");
 const MINUTE = 60_000;
+const API_PORT = 9999;
 
 /** These tests take minutes, so they only run when they are asked for by name: `bun test test/vm`. */
 export const askedFor = readFileSync("/proc/self/cmdline", "utf8").includes("test/vm");
@@ -27,6 +28,10 @@ export type StepEnd = {
 
 export type AgentMachine = AsyncDisposable & {
   readonly machine: Machine;
+  /** Runs a command to its end; its entry in the command list. */
+  command(name: string, params: JsonObject): Promise<JsonObject>;
+  /** On loopback, what is forwarded to the port of this number in the machine. */
+  portOf(port: number): number;
   /** Runs a step to its end, as a conductor does. */
   step(name: string, options?: StepOptions): Promise<StepEnd>;
   /** Output of a command in the machine. */
@@ -49,6 +54,8 @@ export async function bootAgent(options: {
   readonly qemuArguments?: readonly string[];
   /** More lines for the agent's configuration file. */
   readonly configuration?: string;
+  /** Ports of the machine that are to be reached, besides the API's. */
+  readonly forwarded?: readonly number[];
 }): Promise<AgentMachine> {
   await mkdir(WORK, { recursive: true });
   const agent = await builtAgent();
@@ -63,18 +70,25 @@ export async function bootAgent(options: {
     ],
     output: join(directory, "ramdisk.cpio"),
   });
-  const port = await freePort();
+  const ports = new Map<number, number>();
+  for (const inside of [API_PORT, ...(options.forwarded ?? [])]) ports.set(inside, await freePort());
+  const forwards = [...ports].map(([inside, outside]) => `hostfwd=tcp:127.0.0.1:${outside}-:${inside}`);
   const machine = await Machine.create({
     ...{ name: "agent", directory, firmware: options.firmware, memoryMiB: 2048, cpus: 2 },
     disks: options.disks,
     nics: [],
     qemuArguments: [
-      ...["-netdev", `user,id=api,restrict=on,hostfwd=tcp:127.0.0.1:${port}-:9999`],
+      ...["-netdev", `user,id=api,restrict=on,${forwards.join(",")}`],
       ...["-device", "virtio-net-pci,netdev=api,mac=52:54:00:00:00:01,romfile="],
       ...(options.qemuArguments ?? []),
     ],
   });
-  const url = `http://127.0.0.1:${port}/v1`;
+  const portOf = (port: number) => {
+    const outside = ports.get(port);
+    if (outside === undefined) throw new Error(`port ${port} of the machine is not forwarded`);
+    return outside;
+  };
+  const url = `http://127.0.0.1:${portOf(API_PORT)}/v1`;
   await machine.start({
     ...ramdisk,
     cmdline: "console=ttyS0 quiet net.ifnames=0 rig.shell=1 rig.restart_delay=2",
@@ -82,6 +96,15 @@ export async function bootAgent(options: {
   await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
   return {
     machine,
+    portOf,
+    async command(name, params) {
+      const { id } = await request(`${url}/commands/`, { name, params });
+      for (;;) {
+        const now = await request(`${url}/commands/${id}`);
+        if (now.command_status !== "RUNNING") return now;
+        await Bun.sleep(200);
+      }
+    },
     step: (name, stepOptions = {}) => runStep(url, name, stepOptions),
     shell: (command) => machine.shell(command, 2 * MINUTE),
     async restart() {
