@@ -81,7 +81,8 @@ export async function bindReadOnly(
   }
 }
 
-async function unmount(system: System, device: string, path: string): Promise<void> {
+/** @throws CommandExecutionError after 3 attempts */
+export async function unmount(system: System, device: string, path: string): Promise<void> {
   try {
     await system.run(["umount", path], { attempts: UNMOUNT_ATTEMPTS });
   } catch (error) {

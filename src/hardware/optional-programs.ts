@@ -27,6 +27,16 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
     without: "kernel caches of disks are not flushed before power-off",
   },
   { program: "partx", package: "util-linux", without: "new partitions may not be seen when partprobe fails" },
+  {
+    program: "unshare",
+    package: "util-linux",
+    without: "GRUB of partition images is not installed: it only runs confined",
+  },
+  {
+    program: "setpriv",
+    package: "util-linux",
+    without: "GRUB of partition images is not installed: it only runs confined",
+  },
   { program: "mkswap", package: "util-linux", without: "partition images with swap cannot be deployed" },
   {
     program: "mount",

@@ -65,7 +65,6 @@ async function installForBios(
   const { system, config, signal } = context;
   requireImageCode(context, disk);
   const grub = await grubName(image);
-  await image.prepareToRun();
   let targets = [prepUuid === null ? disk : (await findByUuid(system, disk, prepUuid, signal)).path];
   if (raid !== null) {
     // Every disk has to boot by itself, with GRUB in a partition of its own where there is a GPT.
@@ -74,6 +73,7 @@ async function installForBios(
     await holderPartitions(system, raid.holders, "bios", { attempts, signal });
     await addRaidToKernelLine(system, image, raid);
   }
+  await image.prepareToRun([disk, ...targets]);
   for (const target of targets) await image.run([`${grub}-install`, target]);
   await configureGrub(image, grub);
   system.log.info(`installed GRUB on ${targets.join(", ")}`);
@@ -111,12 +111,12 @@ async function installForUefi(
   const { system, signal } = context;
   const esp = (await findByUuid(system, disk, espUuid, signal)).path;
   await appendEspToFstab(context, image, esp);
-  if (await copyOwnLoaders(context, image, esp)) {
+  if (await copyOwnLoaders(context, image, disk, esp)) {
     if (await setUpEfiBoot(context, disk, espUuid)) return true;
     system.log.warning("none of the image's own EFI files is a loader for this machine; installing GRUB");
   }
   requireImageCode(context, disk);
-  await installUnsigned(context, image, esp);
+  await installUnsigned(context, image, disk, esp);
   if (await setUpEfiBoot(context, disk, espUuid)) return true;
   throw new CommandExecutionError(
     `Installing GRUB2 boot loader to device ${disk} failed: after grub-install there is no EFI loader on ${esp}.`,
@@ -124,12 +124,17 @@ async function installForUefi(
 }
 
 /** Grub-install with UEFI; some distributions' refuses, which shows when there is no loader afterwards. */
-async function installUnsigned(context: BootLoaderContext, image: ImageRoot, esp: string): Promise<void> {
+async function installUnsigned(
+  context: BootLoaderContext,
+  image: ImageRoot,
+  disk: string,
+  esp: string,
+): Promise<void> {
   const { system } = context;
   system.log.warning("GRUB is made by grub-install: it is not signed, and will not start with Secure Boot");
   const grub = await grubName(image);
   await using _esp = await image.mountFat(esp, ESP);
-  await image.prepareToRun();
+  await image.prepareToRun([disk]);
   for (const more of [[], ["--removable"]])
     try {
       // The boot entry is made by this agent: inside, the firmware's variables are out of reach.
@@ -142,13 +147,18 @@ async function installUnsigned(context: BootLoaderContext, image: ImageRoot, esp
 }
 
 /** False if the image has none, or they cannot be copied. */
-async function copyOwnLoaders(context: BootLoaderContext, image: ImageRoot, esp: string): Promise<boolean> {
+async function copyOwnLoaders(
+  context: BootLoaderContext,
+  image: ImageRoot,
+  disk: string,
+  esp: string,
+): Promise<boolean> {
   const { system, config, signal } = context;
   if (!(await image.hasDirectory(`${ESP}/EFI`))) return false;
   try {
     const grub = await grubName(image);
     if (config.get("enable_bios_bootloader_install") && (await image.hasFile(`/usr/sbin/${grub}-install`))) {
-      await image.prepareToRun();
+      await image.prepareToRun([disk]);
       await configureGrub(image, grub);
     }
     await preserveEfiFiles(context, image, esp);

@@ -32,6 +32,8 @@ export type RunOptions = {
   readonly input?: string;
   /** Runs in all (first try included) when it fails or is missing; random 0.2–2 s between; default 1. */
   readonly attempts?: number;
+  /** What errors and the log call it, where the words before the program are ours and many; default: the whole command line. */
+  readonly shownAs?: readonly string[];
   /** Called with each chunk of standard output as it comes (for progress of long tools). */
   readonly onOutput?: (text: string) => void;
   /** The same for standard error, where shred and others show how far they are. */
@@ -125,6 +127,7 @@ async function runOnce(
 ): Promise<ProgramResult> {
   options.signal?.throwIfAborted();
   const started = clock.monotonic();
+  const shown = options.shownAs ?? argv;
   const timeout = options.timeout ?? DEFAULT_TIMEOUT;
   const child = start(argv, options);
   living.add(child.pid);
@@ -145,15 +148,15 @@ async function runOnce(
       readTail(child.stderr, limit, stop.dead, options.onErrorOutput),
       Promise.race([child.exited, stop.abandoned]),
     ]);
-    log.debug(`ran ${argv.join(" ")}: ${ending(child)} after ${(clock.monotonic() - started).toFixed(3)} s`);
+    log.debug(`ran ${shown.join(" ")}: ${ending(child)} after ${(clock.monotonic() - started).toFixed(3)} s`);
     options.signal?.throwIfAborted();
     if (timedOut) {
       const fate = hasEnded(child) ? "ended it" : "left it behind, because not even SIGKILL ends it";
-      throw new ProgramFailedError(argv, `gave up after ${timeout} s and ${fate}`, null, stdout, stderr);
+      throw new ProgramFailedError(shown, `gave up after ${timeout} s and ${fate}`, null, stdout, stderr);
     }
     const exitCode = child.exitCode;
     if (exitCode === null || !(options.allowedExitCodes ?? [0]).includes(exitCode))
-      throw new ProgramFailedError(argv, ending(child), exitCode, stdout, stderr);
+      throw new ProgramFailedError(shown, ending(child), exitCode, stdout, stderr);
     return { exitCode, stdout, stderr };
   } finally {
     clearTimeout(timer);

@@ -91,7 +91,8 @@ export async function bootAgent(options: {
   const url = `http://127.0.0.1:${portOf(API_PORT)}/v1`;
   await machine.start({
     ...ramdisk,
-    cmdline: "console=ttyS0 quiet net.ifnames=0 rig.shell=1 rig.restart_delay=2",
+    // An emulated processor that gets no time for a while would take its timer for broken, and panic.
+    cmdline: "console=ttyS0 quiet no_timer_check net.ifnames=0 rig.shell=1 rig.restart_delay=2",
   });
   await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
   return {
