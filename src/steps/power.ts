@@ -5,6 +5,7 @@
 import type { Config } from "../config/config.ts";
 import { HostGuard } from "../disk/host-guard.ts";
 import { ClockSyncError, errorText, SystemRebootError } from "../errors.ts";
+import { ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { syncClock } from "./clock-sync.ts";
 import type { Deployment } from "./deployment.ts";
@@ -60,6 +61,11 @@ async function setHardwareClock({ system, config, signal }: PowerContext): Promi
     await system.run(["hwclock", "-v", "--systohc"], { timeout: HWCLOCK_TIMEOUT, signal });
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof ProgramMissingError) {
+      // Not asked for by anybody: a ramdisk that cannot set its clock must still be able to end.
+      system.log.warning(`the hardware clock stays as it is: ${errorText(error)}`);
+      return;
+    }
     const failure = new ClockSyncError(`Failed to sync hardware clock: ${errorText(error)}`, {
       cause: error,
     });

@@ -126,6 +126,20 @@ const CLASSES: readonly [errors.RestError, string, number, string, string?][] = 
     "Cannot find baremetal service through multicast",
     "nobody answered",
   ],
+  [
+    new errors.ISCSIError("Failed to create a target: busy"),
+    "ISCSIError",
+    500,
+    "Error starting iSCSI target",
+    "Error starting iSCSI target: Failed to create a target: busy",
+  ],
+  [
+    new errors.ISCSICommandError("No daemon", { exitCode: 1, stdout: "o", stderr: "e" }),
+    "ISCSICommandError",
+    500,
+    "Error starting iSCSI target",
+    "Error starting iSCSI target: No daemon. Failed with exit code 1. stdout: o. stderr: e",
+  ],
   [new errors.SoftwareRAIDError("d"), "SoftwareRAIDError", 500, "Software RAID caused unknown error"],
   [
     new errors.HardwareManagerConfigurationError("d"),

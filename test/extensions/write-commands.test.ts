@@ -6,13 +6,14 @@ import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import type { JsonObject } from "../../src/json.ts";
+import { writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
 import { realClock } from "../../src/system/clock.ts";
 import { realFiles } from "../../src/system/files.ts";
 import { realHttpClient } from "../../src/system/http-client.ts";
 import { createLogger } from "../../src/system/log.ts";
 import { createRun } from "../../src/system/programs.ts";
-import { faultServer, file } from "../support/fault-server.ts";
+import { answer, faultServer, file } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import { fixture } from "./fixture.ts";
 
@@ -78,6 +79,41 @@ test.skipIf(noLoopDevices !== null)(
     expect(await registry.wait(cached.id)).toMatchObject({
       command_name: "cache_image",
       command_result: { result: `cache_image: image (i) cached to device ${disk.path} root_uuid=0x1a2b3c4d` },
+    });
+  },
+  60_000,
+);
+
+// deploy 11.90
+test.skipIf(noLoopDevices !== null)(
+  "a deploy step write_image whose image cannot be had is a failed step, with the reason",
+  async () => {
+    await using disk = await loopDevice(8 * MEBIBYTE);
+    await using server = await faultServer(answer(404));
+    const { registry } = await fixture({
+      clock: realClock,
+      config: { allow_host_disks: true },
+      system: { files: realFiles, blockDevices: realBlockDevices, http: realHttpClient },
+      steps: [writeImageStep],
+      manager: { getOsInstallDevice: async () => disk.path },
+    });
+    const image_info = {
+      ...{ id: "i", urls: [`${server.url}/i`], disk_format: "raw", stream_raw_images: true },
+      ...{ os_hash_algo: "sha256", os_hash_value: "0".repeat(64) },
+    };
+    const step = { interface: "deploy", step: "write_image", args: { image_info, configdrive: null } };
+    const node = { uuid: "5f1ae6cc-0d76-4d6c-b2d4-6a9b5c3f0001" };
+    const started = await registry.execute("deploy.execute_deploy_step", { step, node, ports: [] });
+    expect(await registry.wait(started.id)).toMatchObject({
+      command_name: "execute_deploy_step",
+      command_status: "FAILED",
+      command_error: {
+        type: "ImageDownloadFatalError",
+        code: 500,
+        message: "Error downloading image",
+        details: expect.stringContaining(`Received status code 404 from ${server.url}/i, expected 200.`),
+      },
+      command_result: null,
     });
   },
   60_000,

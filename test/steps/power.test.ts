@@ -97,9 +97,13 @@ describe("the ordinary way", () => {
     const missing = () => {
       throw new ProgramMissingError("hwclock", "not found in PATH");
     };
-    expect((await change("reboot", { programs: { hwclock: missing, reboot: {} } })).calls.at(-1)).toBe(
-      "reboot",
-    );
+    for (const fail_if_clock_not_set of [false, true]) {
+      const programs = { hwclock: missing, reboot: {} };
+      const without = await change("reboot", { programs, config: { fail_if_clock_not_set } });
+      expect(without.error).toBeNull();
+      expect(without.calls.at(-1)).toBe("reboot");
+      expect(without.warnings.join()).toContain("cannot run hwclock");
+    }
   });
 
   // control-plane 11.96
