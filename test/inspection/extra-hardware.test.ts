@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { parseSessionChannel } from "../../src/hardware/ipmitool.ts";
 import { parseFio } from "../../src/inspection/extra-hardware/benchmarks.ts";
 import { addBmc, parseLanLines, parseSensors } from "../../src/inspection/extra-hardware/bmc.ts";
 import { addDisks } from "../../src/inspection/extra-hardware/disks.ts";
@@ -289,11 +290,41 @@ describe("the BMC", () => {
   });
 });
 
+test("whatever lshw and lscpu say, the facts are texts and numbers, and not endlessly many", async () => {
+  const complete = (facts: readonly Fact[]) =>
+    facts.every((fact) => fact.every((part) => typeof part === "string" || Number.isFinite(part)));
+  const record = fc.record({
+    id: fc.constantFrom("memory", "memory:0", "core", "firmware", "bank:0", 5),
+    class: fc.constantFrom("memory", "network", "system"),
+    physid: fc.jsonValue(),
+    size: fc.jsonValue(),
+    logicalname: fc.oneof(fc.constantFrom("eth0", "ib0"), fc.jsonValue()),
+    configuration: fc.oneof(fc.jsonValue(), fc.record({ ip: fc.string() })),
+    children: fc.jsonValue(),
+  });
+  await fc.assert(
+    fc.asyncProperty(fc.array(record), async (children) => {
+      expect(complete(await machineFacts({ children } as unknown as JsonObject))).toBe(true);
+    }),
+  );
+  const number = fc.oneof(fc.string(), fc.bigInt({ min: 0n, max: 10n ** 20n }).map(String));
+  await fc.assert(
+    fc.asyncProperty(number, number, fc.string(), async (sockets, processors, junk) => {
+      const stdout = `Socket(s): ${sockets}\nCPU(s): ${processors}\nNUMA node0 CPU(s): ${junk}\n${junk}\n`;
+      const facts = new Facts();
+      await addProcessors(facts, recordedSystem({ programs: { lscpu: { stdout } } }));
+      expect(complete(facts.list())).toBe(true);
+    }),
+    { numRuns: 30 },
+  );
+});
+
 test("what tools print is no crash", () => {
   fc.assert(
     fc.property(fc.string(), fc.string(), (text, name) => {
       expect(parseLanLines(text)).toBeArray();
       expect(parseSensors(text)).toBeArray();
+      expect(parseSessionChannel(`Channel 0x3 info:${text}`) ?? 3).toBe(3);
       expect(parseEthtool(name, text)).toBeArray();
       expect(osReleaseValue(text, "NAME") ?? "").toBeString();
     }),

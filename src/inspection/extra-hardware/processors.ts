@@ -6,6 +6,9 @@ import type { Files } from "../../system/files.ts";
 import type { System } from "../../system/system.ts";
 import type { Facts } from "./facts.ts";
 
+/** NR_CPUS of a kernel for the largest machines is 8192. */
+const MOST_PROCESSORS = 65_536;
+
 const CPUS = "/sys/devices/system/cpu";
 
 type Form = "text" | "number" | "number if it is one";
@@ -79,13 +82,14 @@ function addNodes(
   }
 }
 
-/** How many numbers a list like `0-5,48` means. */
-function listLength(list: string): number {
-  return list
+/** How many numbers a list like `0-5,48` means; null if it is none. */
+function listLength(list: string): number | null {
+  const length = list
     .split(",")
     .filter((part) => part !== "")
     .map((part) => part.split("-").map(Number))
     .reduce((sum, [first = 0, last = first]) => sum + last - first + 1, 0);
+  return Number.isFinite(length) ? length : null;
 }
 
 /** The second place is that of kernels before 4.3. */
@@ -105,6 +109,8 @@ function inForm(text: string | undefined, form: Form): string | number | null {
   return form === "number" ? null : text;
 }
 
+/** Null also for more processors than Linux can number: each one is a fact. */
 function wholeNumber(text: string | undefined): number | null {
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
+  const number = text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
+  return number !== null && number <= MOST_PROCESSORS ? number : null;
 }
