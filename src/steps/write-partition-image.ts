@@ -67,8 +67,7 @@ export async function writePartitionImage(
     });
     return { kind: "partition", uuids: await disk.finish(bootMode), netboot: request.netboot };
   } catch (error) {
-    // With an ephemeral partition to keep, it is enough that the root partition's start is gone.
-    if (disk.touched && !request.preserveEphemeral) await wipeAfterFailure(system, job.disk);
+    await disk.makeUnbootable();
     context.signal.throwIfAborted();
     throw error instanceof RestError ? error : writeError(job.disk, error);
   }
@@ -90,7 +89,7 @@ class PreparedDisk {
   readonly #layout: PartitionLayout;
   #paths: PartitionPaths | null = null;
   /** True from the moment the disk is not what it was. */
-  touched = false;
+  #touched = false;
 
   constructor(context: WriteImageContext, job: ImageJob, request: PartitionRequest, layout: PartitionLayout) {
     this.#context = context;
@@ -105,6 +104,16 @@ class PreparedDisk {
     const root = this.#paths.get("root");
     if (root === undefined) throw new DeploymentError(`Root device of ${this.#job.disk} not found`);
     return root;
+  }
+
+  /**
+   * After a failure, which may have come when the root file system was whole. With an ephemeral partition to keep, the table stays
+   * and the start of the root partition goes. Never fails.
+   */
+  async makeUnbootable(): Promise<void> {
+    if (!this.#touched) return;
+    const target = this.#request.preserveEphemeral ? this.#paths?.get("root") : this.#job.disk;
+    if (target !== undefined) await wipeAfterFailure(this.#context.system, target);
   }
 
   /** Swap and ephemeral storage; then the identifiers of everything, for the boot loader and the conductor. */
@@ -128,7 +137,7 @@ class PreparedDisk {
   async #prepare(): Promise<PartitionPaths> {
     const { system, signal } = this.#context;
     const { disk, configDrive } = this.#job;
-    this.touched = true;
+    this.#touched = true;
     const paths = await (this.#request.preserveEphemeral
       ? this.#takeOver()
       : createPartitions(system, disk, this.#layout, rescanOptions(this.#context)));

@@ -252,6 +252,31 @@ onMachine("a file system nobody has a tool for (deploy 11.52)", {}, async ({ dis
   expect(deployment.partitionUuids).toEqual({});
 });
 
+{
+  let mkswapWorks = true;
+  onMachine(
+    "a rebuild that fails when the root file system is whole leaves nothing that boots, and the ephemeral partition",
+    {
+      change: (system) => ({
+        ...system,
+        run: (argv, options) => system.run(argv[0] === "mkswap" && !mkswapWorks ? ["false"] : argv, options),
+      }),
+    },
+    async ({ disk, context }) => {
+      const info = { ...PARTITION, swap_mb: 8, ephemeral_mb: 30 };
+      await serving([file(root), file(root)], root, info, async (first) => {
+        await writeImage(context, first, null);
+        const ephemeral = await probe(`${disk}p1`);
+        mkswapWorks = false;
+        const error = await failure(writeImage(context, { ...first, preserve_ephemeral: true }, null));
+        expect(error.type).toBe("ImageWriteError");
+        expect((await bytesOf(`${disk}p3`, MEBIBYTE)).equals(Buffer.alloc(MEBIBYTE))).toBe(true);
+        expect(await probe(`${disk}p1`)).toEqual(ephemeral);
+      });
+    },
+  );
+}
+
 onMachine("a wrong checksum leaves nothing that boots", {}, async ({ disk, context }) => {
   await serving(
     [file(root), file(root)],
