@@ -7,7 +7,7 @@ import type { System } from "../system/system.ts";
 import { probeFileSystem } from "./file-system.ts";
 import type { HolderPartition } from "./holder-partitions.ts";
 import { listArrays, readArray } from "./md-arrays.ts";
-import { createArray } from "./mdadm.ts";
+import { createArray, stopArray, zeroSuperblock } from "./mdadm.ts";
 import { mountTemporarily } from "./mounts.ts";
 import { settleUdev } from "./rescan.ts";
 import { wipeSignatures } from "./wipe.ts";
@@ -25,7 +25,12 @@ export async function espArray(
   const paths = members.map(({ path }) => path);
   for (const device of await listArrays(system)) {
     const { components } = await readArray(system, device, signal);
-    if (components.length > 0 && components.every((component) => paths.includes(component))) return device;
+    if (!components.some((component) => paths.includes(component))) continue;
+    if (components.length === paths.length && paths.every((path) => components.includes(path))) return device;
+    // A disk was replaced: its part would stay empty. What is on the mirror is about to be written anew anyway.
+    system.log.info(`${device} is on ${components.join(", ")} only: it is made again on ${paths.join(", ")}`);
+    await stopArray(system, device, signal);
+    for (const component of components) await zeroSuperblock(system, component, signal);
   }
   const device = await freeArray(system);
   await createArray(system, { device, level: "1", name: NAME, members: paths, metadata: "1.0" }, signal);

@@ -25,6 +25,21 @@ test("is made with its superblock at the end, and found again by its members", a
   expect(await espArray(machine.system, MEMBERS, signal)).toBe("/dev/md127");
 });
 
+test("that lacks a disk which was replaced is made again on all of them", async () => {
+  const machine = new RaidMachine(["vda", "vdb"]);
+  for (const disk of ["vda", "vda", "vdb", "vdb"]) machine.addPartition(disk);
+  machine.addArray("md0", ["vda1", "vdb1"], "node:root");
+  machine.addArray("md127", ["vda2"], "node:esp");
+  await espArray(machine.system, MEMBERS, signal);
+  const calls = machine.system.calls.map((argv) => argv.join(" "));
+  const changes = calls.filter((call) => /--(stop|zero-superblock|create)/.test(call));
+  expect(changes.map((call) => call.replace(/ --force .*raid-devices/, " …"))).toEqual([
+    "mdadm --stop /dev/md127",
+    "mdadm --zero-superblock /dev/vda2",
+    expect.stringMatching(/^mdadm --create \/dev\/md\d+ … 2 \/dev\/vda2 \/dev\/vdb2$/) as never,
+  ]);
+});
+
 // hardware 13.87, deploy 11.81
 test("gets label, UUID and files of the image's ESP, which is wiped then", async () => {
   const system = recordedSystem({
