@@ -10,6 +10,7 @@ import {
 } from "../errors.ts";
 import type { HttpResponse } from "../system/http-client.ts";
 import type { System } from "../system/system.ts";
+import { type ContentEncoding, contentEncoding, decoded } from "./content-encoding.ts";
 import { type Continuation, type GetSettings, HttpFault, httpGet, shownUrl } from "./http-get.ts";
 import { contentLength, requireRange, strongValidator } from "./response-headers.ts";
 import { watchedBody } from "./watched-body.ts";
@@ -182,19 +183,21 @@ class Download {
   async #deliver<T>(state: UrlState, consume: (body: ImageBody) => Promise<T>): Promise<T> {
     const { clock, log } = this.#system;
     const opened = await this.#open(state.url);
-    const { length } = opened;
+    // Packed for the way, a body says nothing of the file's length, and parts of it are no parts of the file.
+    const plain = opened.encoding === "identity";
+    const length = plain ? opened.length : null;
     const started = clock.monotonic();
     let received = 0;
     const count = (bytes: number) => {
       received += bytes;
     };
-    const chunks = this.#chunks(state, opened, count);
+    const chunks = decoded(this.#chunks(state, opened, count), opened.encoding);
     try {
-      const readRange = this.#rangeReader(state.url, opened);
+      const readRange = plain ? this.#rangeReader(state.url, opened) : null;
       const value = await consume({ source: shownUrl(state.url), length, chunks, readRange });
       const seconds = clock.monotonic() - started;
       log.info(
-        `image ${this.#plan.imageId}: received ${received} bytes (Content-Length ${length ?? "not given"}) in ` +
+        `image ${this.#plan.imageId}: received ${received} bytes (Content-Length ${opened.length ?? "not given"}) in ` +
           `${seconds.toFixed(1)} s, ${(received / 2 ** 20 / Math.max(seconds, 0.001)).toFixed(1)} MiB/s`,
       );
       return value;
@@ -234,7 +237,8 @@ class Download {
         this.#signal.throwIfAborted();
         const usable = error instanceof HttpFault && (length === null || received <= length);
         if (!usable || first.validator === null || received === 0) throw error;
-        const rest = { offset: received, length: null, validator: first.validator };
+        const { validator, encoding } = first;
+        const rest = { offset: received, length: null, validator, encoding };
         opened = await this.#resume(state, error, rest, length);
       }
     }
@@ -244,7 +248,7 @@ class Download {
   async #resume(
     state: UrlState,
     cause: HttpFault,
-    continuation: Continuation,
+    continuation: EncodedContinuation,
     length: number | null,
   ): Promise<Opened> {
     let fault = cause;
@@ -272,7 +276,11 @@ class Download {
     return async (offset, wanted) => {
       for (;;) {
         try {
-          return await this.#readPart(url, { offset, length: wanted, validator }, length);
+          return await this.#readPart(
+            url,
+            { offset, length: wanted, validator, encoding: "identity" },
+            length,
+          );
         } catch (error) {
           this.#signal.throwIfAborted();
           if (!(error instanceof HttpFault) || error.permanent || error.startOver) throw error;
@@ -285,7 +293,7 @@ class Download {
 
   async #readPart(
     url: string,
-    part: Continuation & { readonly length: number },
+    part: EncodedContinuation & { readonly length: number },
     total: number,
   ): Promise<Uint8Array> {
     const { response, abort } = await this.#open(url, part);
@@ -312,22 +320,28 @@ class Download {
     }
   }
 
-  async #open(url: string, continuation?: Continuation): Promise<Opened> {
+  async #open(url: string, continuation?: EncodedContinuation): Promise<Opened> {
     const abort = new AbortController();
     const response = await httpGet(this.#system, url, this.#plan.settings, {
       signal: AbortSignal.any([this.#signal, abort.signal]),
       ...(continuation === undefined ? {} : { continuation }),
     });
-    const encoding = response.headers.get("content-encoding") ?? "identity";
-    if (encoding !== "" && encoding.toLowerCase() !== "identity") {
+    const encoding = contentEncoding(response);
+    if (encoding === null || (continuation !== undefined && encoding !== continuation.encoding)) {
       abort.abort();
       throw new HttpFault(
-        `${shownUrl(url)} sends the image with Content-Encoding ${encoding} although only identity was accepted; ` +
-          "switch the server's compression off for it",
+        `${shownUrl(url)} sends the image with Content-Encoding ${response.headers.get("content-encoding")} although ` +
+          "only identity was accepted; switch the server's compression off for it",
         { permanent: true },
       );
     }
-    return { response, abort, length: contentLength(response), validator: strongValidator(response) };
+    return {
+      response,
+      abort,
+      encoding,
+      length: contentLength(response),
+      validator: strongValidator(response),
+    };
   }
 
   /** Takes one retry and sits out the pause; false if none is left. */
@@ -352,9 +366,14 @@ class Download {
   }
 }
 
+/** A part of a body that was packed like this, and must be again. */
+type EncodedContinuation = Continuation & { readonly encoding: ContentEncoding };
+
 type Opened = {
   readonly response: HttpResponse;
   readonly abort: AbortController;
+  readonly encoding: ContentEncoding;
+  /** Of the body as it comes. */
   readonly length: number | null;
   /** For If-Range; null if the server gave nothing that tells two versions of the file apart. */
   readonly validator: string | null;

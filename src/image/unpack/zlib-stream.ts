@@ -1,7 +1,7 @@
 // gzip and Zstandard by the runtime's own decoders, which work on other threads. Of Zstandard the runtime says neither that a file
 // ends in the middle nor that something follows it, so its frames are counted here beside the decoder.
 
-import { createGunzip, createZstdDecompress } from "node:zlib";
+import { createGunzip, createInflate, createZstdDecompress } from "node:zlib";
 import { drain, UnpackError } from "./unpack-error.ts";
 import { ZstdFrames } from "./zstd-frames.ts";
 
@@ -12,6 +12,11 @@ type Engine = ReturnType<typeof createGunzip>;
 
 export function unpackGzip(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
   return throughEngine(createGunzip({ chunkSize: PIECE }), chunks);
+}
+
+/** The zlib format, which HTTP calls deflate. */
+export function unpackDeflate(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  return throughEngine(createInflate({ chunkSize: PIECE }), chunks);
 }
 
 export function unpackZstd(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
