@@ -63,6 +63,7 @@ const TEST_PACKAGES = [
 
 /** What the agent's figures are set beside: the reference's way to stream an image, and the tools of the inventory. */
 const BENCH_PACKAGES = ["lshw", "python3-requests"];
+const BENCH_IMAGE_PACKAGES = ["mount", "nginx-light", "python3-requests", "qemu-utils"];
 
 /** What builds the ramdisk and the image, and what they are booted in. */
 const DEMO_PACKAGES = [
@@ -130,6 +131,11 @@ const MODES = {
       { name: "build", argv: ["bun", "run", "build.ts"] },
       { name: "benchmarks", argv: ["bun", "run", "test/bench/main.ts", ...args] },
     ],
+  },
+  "bench:image": {
+    packages: () => BENCH_IMAGE_PACKAGES,
+    summary: false,
+    steps: (args) => [{ name: "images", argv: ["bun", "run", "test/bench/image.ts", ...args], quiet: true }],
   },
   "bench:fleet": {
     packages: (args) => (args.includes("--embedded") ? [] : IRONIC_PACKAGES),

@@ -9,11 +9,12 @@ import { qcow2 } from "./formats/qcow2.ts";
 import { HttpFault } from "./http-get.ts";
 import { download, type ImageBody } from "./http-source.ts";
 import { cacheImage } from "./image-cache.ts";
+import { writeTo } from "./open-target.ts";
 import { ProbedImage, ProbeLimitError } from "./probed-image.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import { type ClusterMap, readClusterMap } from "./qcow2/cluster-map.ts";
 import { writeQcow2 } from "./qcow2/write-qcow2.ts";
-import { convertToDevice } from "./qemu-img.ts";
+import { compareWithDevice, convertToDevice } from "./qemu-img.ts";
 import { wipeEnds } from "./stream-to-device.ts";
 import { newHasher, requireDigest, requireFit, type TransferOptions } from "./transfer-options.ts";
 import { writeBody } from "./write-body.ts";
@@ -116,14 +117,16 @@ async function place(
     `streaming image ${plan.imageId} (qcow2, ${map.header.virtualSize} bytes in ${map.count} pieces) from ${body.source}`,
   );
   const device = await options.target.prepare();
-  await using target = await system.blockDevices.open(device, "write-exclusive");
-  await writeQcow2(target, image.compared(body.chunks), map, {
-    hasher: newHasher(system, options),
-    verify: (digest) => requireDigest(options, device, digest),
-    meter: new ProgressMeter(system.clock, report, "write", body.length),
-    zeroMeter: (total) => new ProgressMeter(system.clock, report, "zero", total),
-    log: system.log,
-    signal,
+  const chunks = image.compared(body.chunks);
+  await writeTo(system, device, options, async (target) => {
+    await writeQcow2(target, chunks, map, {
+      hasher: newHasher(system, options),
+      verify: (digest) => requireDigest(options, device, digest),
+      meter: new ProgressMeter(system.clock, report, "write", body.length),
+      zeroMeter: (total) => new ProgressMeter(system.clock, report, "zero", total),
+      log: system.log,
+      signal,
+    });
   });
 }
 
@@ -162,12 +165,19 @@ async function convert(
   const device = await options.target.prepare();
   const meter = new ProgressMeter(system.clock, options.report, "convert", format.virtualSize);
   try {
+    const limits = { format: driver, ...options.conversion, signal: options.signal };
     await convertToDevice(system, path, device, {
-      format: driver,
-      ...options.conversion,
+      ...limits,
       onPercent: (percent) => meter.update(Math.floor((percent / 100) * format.virtualSize)),
-      signal: options.signal,
     });
+    if (options.verifyWritten) {
+      const compared = new ProgressMeter(system.clock, options.report, "verify", format.virtualSize);
+      await compareWithDevice(system, path, device, {
+        ...limits,
+        size: format.virtualSize,
+        onPercent: (percent) => compared.update(Math.floor((percent / 100) * format.virtualSize)),
+      });
+    }
   } catch (error) {
     await using target = await system.blockDevices.open(device, "write-exclusive");
     await wipeEnds(target).catch((fault: unknown) => {

@@ -1,19 +1,23 @@
 // The sink for images whose bytes do not come in the disk's order: pieces are put where they belong, neighbours joined to large
-// writes, of which one is under way while the next is filled. As in the other sink, the first mebibyte waits in memory.
+// writes, some of which are under way while the next is filled. As in the other sink, the first mebibyte waits in memory.
 
+import { alignedBuffer } from "../system/aligned-buffer.ts";
 import type { BlockDevice } from "../system/block-device.ts";
 
 const BUFFER_BYTES = 1024 * 1024;
+/** One being filled, the others on their way to the device. */
+const BUFFERS = 4;
 
 export class PlacedWriter {
   /** What the device's start is to hold, zeros where nothing was put. */
-  readonly head = Buffer.alloc(BUFFER_BYTES);
+  readonly head = alignedBuffer(BUFFER_BYTES);
   readonly #device: BlockDevice;
-  readonly #ring = [Buffer.alloc(BUFFER_BYTES), Buffer.alloc(BUFFER_BYTES)] as const;
-  #current: Buffer = this.#ring[0];
+  readonly #ring = Array.from({ length: BUFFERS }, () => alignedBuffer(BUFFER_BYTES));
+  /** The last write out of each of them. */
+  readonly #writing: Promise<void>[] = this.#ring.map(() => Promise.resolve());
+  #slot = 0;
   #filled = 0;
   #offset = 0;
-  #writing: Promise<void> = Promise.resolve();
 
   constructor(device: BlockDevice) {
     this.#device = device;
@@ -28,7 +32,7 @@ export class PlacedWriter {
       if (this.#filled > 0 && at !== this.#offset + this.#filled) await this.#start();
       if (this.#filled === 0) this.#offset = at;
       const part = bytes.subarray(taken, taken + BUFFER_BYTES - this.#filled);
-      this.#current.set(part, this.#filled);
+      this.#ring[this.#slot]?.set(part, this.#filled);
       this.#filled += part.length;
       taken += part.length;
       if (this.#filled === BUFFER_BYTES) await this.#start();
@@ -38,20 +42,23 @@ export class PlacedWriter {
   /** Returns when everything put so far is with the kernel. */
   async finish(): Promise<void> {
     if (this.#filled > 0) await this.#start();
-    await this.#writing;
+    await Promise.all(this.#writing);
   }
 
-  /** Waits for a write under way, whatever becomes of it: what follows must not race with it. */
+  /** Waits for the writes under way, whatever becomes of them: what follows must not race with them. */
   async settle(): Promise<void> {
-    await this.#writing.catch(() => undefined);
+    await Promise.allSettled(this.#writing);
   }
 
   async #start(): Promise<void> {
-    await this.#writing;
-    this.#writing = this.#device.write(this.#current.subarray(0, this.#filled), this.#offset);
+    const buffer = this.#ring[this.#slot];
+    if (buffer === undefined) return;
+    const writing = this.#device.write(buffer.subarray(0, this.#filled), this.#offset);
     // Its error is met where it is awaited; until then it must not count as unhandled.
-    this.#writing.catch(() => undefined);
-    this.#current = this.#current === this.#ring[0] ? this.#ring[1] : this.#ring[0];
+    writing.catch(() => undefined);
+    this.#writing[this.#slot] = writing;
+    this.#slot = (this.#slot + 1) % BUFFERS;
     this.#filled = 0;
+    await this.#writing[this.#slot];
   }
 }

@@ -20,6 +20,8 @@ export type ConvertOptions = {
 
 /** What qemu-img says when its memory limit, and not the image, stopped it: sometimes better the next time. */
 const MEMORY_SHORTAGE = /Resource temporarily unavailable|Cannot allocate memory/;
+/** qemu-img compare's exit code for images that differ; above it are failures. */
+const DIFFERENT = 1;
 
 /**
  * Writes the content of the image file `source` onto the block device `device`, zeros included; the rest of the device keeps
@@ -54,18 +56,53 @@ export async function convertToDevice(
   }
 }
 
+/**
+ * Compares the content of the image file `source` with the first `size` bytes of the device, past the page cache.
+ * @throws ImageWriteError if they differ, or cannot be compared
+ */
+export async function compareWithDevice(
+  system: System,
+  source: string,
+  device: string,
+  options: ConvertOptions & { readonly size: number },
+): Promise<void> {
+  // The disk is larger than the image, and what is behind it is not the image's.
+  const target = JSON.stringify({
+    driver: "raw",
+    size: options.size,
+    file: { driver: "host_device", filename: device, cache: { direct: true } },
+  });
+  try {
+    await runLimited(system, ["compare", "-p", "-f", options.format, source, `json:${target}`], options);
+  } catch (error) {
+    if (!(error instanceof ProgramFailedError)) throw error;
+    const said = `exit code ${error.exitCode}: ${withoutProgress(error.stdout)} ${error.stderr.trim()}`;
+    throw new ImageWriteError(
+      error.exitCode === DIFFERENT
+        ? `What is on ${device} is not what the image holds (qemu-img compare, ${said}). The disk, its controller or the ` +
+            "memory damages data without an error; test or replace them."
+        : `Reading back what was written to ${device} failed (qemu-img compare, ${said}).`,
+      { cause: error },
+    );
+  }
+}
+
 async function runConvert(
   system: System,
   source: string,
   device: string,
   options: ConvertOptions,
 ): Promise<void> {
-  const argv = [
-    ...["prlimit", `--as=${options.memoryLimit * 1024 * 1024}`],
-    ...["qemu-img", "convert", "-p", "-O", "host_device", "-t", "directsync", "-S", "0"],
-    ...["-f", options.format, "-W", source, device],
-  ];
-  await system.run(argv, {
+  const convert = ["convert", "-p", "-O", "host_device", "-t", "directsync", "-S", "0"];
+  await runLimited(system, [...convert, "-f", options.format, "-W", source, device], options);
+}
+
+async function runLimited(
+  system: System,
+  argv: readonly string[],
+  options: Pick<ConvertOptions, "memoryLimit" | "onPercent" | "signal">,
+): Promise<void> {
+  await system.run(["prlimit", `--as=${options.memoryLimit * 1024 * 1024}`, "qemu-img", ...argv], {
     // Without it, glibc reserves an arena per thread and meets the limit at random.
     environment: { MALLOC_ARENA_MAX: "3" },
     timeout: Number.POSITIVE_INFINITY,

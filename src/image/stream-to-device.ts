@@ -3,6 +3,7 @@
 // checksum was found right and everything else is on the disk: at no time is half an image bootable.
 
 import { ImageWriteError } from "../errors.ts";
+import { alignedBuffer } from "../system/aligned-buffer.ts";
 import { type BlockDevice, BlockDeviceIoError } from "../system/block-device.ts";
 import type { Logger } from "../system/log.ts";
 import type { ImageHasher } from "./hasher.ts";
@@ -11,8 +12,10 @@ import { ZeroFill } from "./zero-fill.ts";
 
 /** Bytes of a write; also how much is held back, which covers boot code, partition table and GRUB's core image. */
 const BUFFER_BYTES = 1024 * 1024;
-/** One being filled and one being written; what comes in between waits in the connection. */
-const BUFFERS = 2;
+/** One being filled, the others on their way to the device, which is not to wait for us in between. */
+const BUFFERS = 4;
+/** Of zeros in a row that are left to the device in one go; between two such, the signal is looked at. */
+const ZERO_BYTES = 256 * 1024 * 1024;
 
 export type StreamOptions = {
   /** Fed with every byte; null when the bytes were verified before. */
@@ -83,17 +86,20 @@ export async function wipeEnds(device: BlockDevice): Promise<void> {
 class DeviceStream {
   readonly #device: BlockDevice;
   readonly #options: StreamOptions;
-  readonly #head = Buffer.alloc(BUFFER_BYTES);
-  readonly #ring = Array.from({ length: BUFFERS }, () => Buffer.alloc(BUFFER_BYTES));
+  readonly #head = alignedBuffer(BUFFER_BYTES);
+  readonly #ring = Array.from({ length: BUFFERS }, () => alignedBuffer(BUFFER_BYTES));
+  /** The last write out of each of the ring's buffers. */
+  readonly #writing: Promise<void>[] = this.#ring.map(() => Promise.resolve());
   readonly #zeros: ZeroFill;
+  /** Zeros that came last and are not on the device yet. */
+  #gap = { offset: 0, length: 0 };
+  #zeroing: Promise<void> = Promise.resolve();
   /** The buffer being filled: first the head, then the ring's in turn. */
   #current: Buffer = this.#head;
+  #slot: number | null = null;
   #filled = 0;
   /** Offset on the device of the current buffer's start. */
   #offset = 0;
-  #next = 0;
-  /** The write under way; at most one, so the device sees the bytes in order. */
-  #writing: Promise<void> = Promise.resolve();
 
   constructor(device: BlockDevice, options: StreamOptions) {
     this.#device = device;
@@ -111,7 +117,8 @@ class DeviceStream {
       signal.throwIfAborted();
       const length = this.#offset + this.#filled;
       if (this.#filled > 0) await this.#flushBuffer();
-      await this.#writing;
+      await this.#fillGap();
+      await Promise.all([...this.#writing, this.#zeroing]);
       verify(hasher?.digest() ?? null);
       // Everything else must be on the medium before the disk becomes bootable.
       await this.#device.flush();
@@ -121,7 +128,7 @@ class DeviceStream {
       return length;
     } finally {
       // A failure elsewhere must not leave a write racing with the wiping; its own error is the lesser one then.
-      await this.#writing.catch(() => undefined);
+      await Promise.allSettled([...this.#writing, this.#zeroing]);
     }
   }
 
@@ -141,25 +148,42 @@ class DeviceStream {
 
   /** Starts writing the current buffer and makes the next one current. */
   async #flushBuffer(): Promise<void> {
-    const { meter } = this.#options;
-    const bytes = this.#current.subarray(0, this.#filled);
-    const end = this.#offset + bytes.length;
+    const [slot, offset] = [this.#slot, this.#offset];
+    const end = offset + this.#filled;
     if (end > this.#device.size)
       throw imageTooLarge(this.#device, `has more than ${this.#device.size} bytes`);
-    if (this.#current !== this.#head) {
-      await this.#writing;
-      const padded = this.#padded(this.#current, bytes.length);
-      this.#writing = this.#zeros.isZero(padded)
-        ? this.#zeros.fill(this.#offset, padded.length, this.#options.signal)
-        : this.#device.write(padded, this.#offset);
-      // Its error is met where it is awaited; until then it must not count as unhandled.
-      this.#writing.catch(() => undefined);
+    const padded = this.#padded(this.#current, this.#filled);
+    if (slot === null) await this.#use(0);
+    else if (this.#zeros.isZero(padded)) await this.#addZeros(offset, padded.length);
+    else {
+      await this.#fillGap();
+      this.#writing[slot] = noted(this.#device.write(padded, offset));
+      await this.#use((slot + 1) % BUFFERS);
     }
-    meter?.update(this.#offset);
-    this.#current = this.#ring[this.#next] ?? this.#head;
-    this.#next = (this.#next + 1) % BUFFERS;
+    this.#options.meter?.update(offset);
     this.#offset = end;
     this.#filled = 0;
+  }
+
+  /** Makes a buffer of the ring current, once the device has taken what is in it. */
+  async #use(slot: number): Promise<void> {
+    await this.#writing[slot];
+    this.#slot = slot;
+    this.#current = this.#ring[slot] ?? this.#head;
+  }
+
+  async #addZeros(offset: number, length: number): Promise<void> {
+    if (this.#gap.length === 0) this.#gap.offset = offset;
+    this.#gap.length += length;
+    if (this.#gap.length >= ZERO_BYTES) await this.#fillGap();
+  }
+
+  async #fillGap(): Promise<void> {
+    const { offset, length } = this.#gap;
+    if (length === 0) return;
+    this.#gap = { offset: 0, length: 0 };
+    await this.#zeroing;
+    this.#zeroing = noted(this.#zeros.fill(offset, length, this.#options.signal));
   }
 
   /** The first `length` bytes, with zeros up to a whole sector. */
@@ -169,6 +193,12 @@ class DeviceStream {
     buffer.fill(0, length, whole);
     return buffer.subarray(0, whole);
   }
+}
+
+/** Its error is met where it is awaited; until then it must not count as unhandled. */
+function noted(work: Promise<void>): Promise<void> {
+  work.catch(() => undefined);
+  return work;
 }
 
 function deviceFault(device: BlockDevice, error: BlockDeviceIoError): ImageWriteError {

@@ -28,6 +28,8 @@ export type TransferOptions = {
   readonly streamRaw: boolean;
   /** Unpack raw images that come compressed. */
   readonly unpack: boolean;
+  /** Read back everything that was written. */
+  readonly verifyWritten: boolean;
   /** qemu-img's address space limit in MiB, and its runs if memory is short. */
   readonly conversion: { readonly memoryLimit: number; readonly attempts: number };
   readonly report: ReportProgress;

@@ -5,6 +5,7 @@ import { InvalidImage } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import { inspectImage, qemuDriver } from "./format.ts";
 import type { ImageHasher } from "./hasher.ts";
+import { writeTo } from "./open-target.ts";
 import { peekChunks } from "./peeked-chunks.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import { streamToDevice } from "./stream-to-device.ts";
@@ -41,16 +42,17 @@ async function writePlain(
 ): Promise<void> {
   requireFit(options, length);
   const device = await options.target.prepare();
-  await using target = await system.blockDevices.open(device, "write-exclusive");
-  await streamToDevice(target, chunks, {
-    hasher,
-    verify: (digest) => {
-      if (digest !== null) requireDigest(options, device, digest);
-    },
-    length,
-    meter: new ProgressMeter(system.clock, options.report, "write", length),
-    log: system.log,
-    signal: options.signal,
+  await writeTo(system, device, options, async (target) => {
+    await streamToDevice(target, chunks, {
+      hasher,
+      verify: (digest) => {
+        if (digest !== null) requireDigest(options, device, digest);
+      },
+      length,
+      meter: new ProgressMeter(system.clock, options.report, "write", length),
+      log: system.log,
+      signal: options.signal,
+    });
   });
 }
 
@@ -77,14 +79,8 @@ async function writeUnpacked(
   try {
     await requireDiskInside(start, compression, options);
     device = await options.target.prepare();
-    await using target = await system.blockDevices.open(device, "write-exclusive");
-    await streamToDevice(target, chunks, {
-      hasher: null,
-      verify,
-      length: null,
-      meter: null,
-      log,
-      signal,
+    await writeTo(system, device, options, async (target) => {
+      await streamToDevice(target, chunks, { hasher: null, verify, length: null, meter: null, log, signal });
     });
   } catch (error) {
     throw packedFault(error, compression, verify);

@@ -200,6 +200,7 @@ async function transfer(
     },
     streamRaw: image.streamRawImages,
     unpack: config.get("unpack_raw_images"),
+    verifyWritten: config.get("verify_written_image"),
     conversion: {
       memoryLimit: config.get("disk_utils.image_convert_memory_limit"),
       attempts: config.get("disk_utils.image_convert_attempts"),

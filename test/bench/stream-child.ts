@@ -44,6 +44,7 @@ await streamImage(system, {
   format: { permitted: ["raw"], expected: "raw", enforce: true },
   streamRaw: true,
   unpack: true,
+  verifyWritten: false,
   conversion: { memoryLimit: 2048, attempts: 1 },
   target: {
     capacity: Number.POSITIVE_INFINITY,

@@ -69,6 +69,13 @@ export const IMAGES = {
     since: "own",
     help: "Unpack raw images that come packed with gzip, zstd or xz while they are written; false writes the packed bytes.",
   },
+  verify_written_image: {
+    type: "bool",
+    default: false,
+    kernel: "ipa-verify-written-image",
+    since: "own",
+    help: "Read everything that was written of an image back from the disk and compare it, which about doubles the time.",
+  },
   image_hash_engine: {
     type: "string",
     default: "auto",
