@@ -44,7 +44,7 @@ const ways: Record<string, () => Promise<{ bytes: Buffer; fields: JsonObject; ra
   "packed raw": async () => ({ bytes: Buffer.from(gzipSync(image)), fields: RAW }),
   "qcow2, in one pass": async () => ({ bytes: await converted(directory, image, "-O", "qcow2"), fields: {} }),
   "compressed qcow2 with small clusters": async () => ({
-    bytes: await converted(directory, image, "-c", "-O", "qcow2", "-o", "cluster_size=512"),
+    bytes: await converted(directory, image, "-c", "-O", "qcow2", "-o", "cluster_size=4k"),
     fields: {},
   }),
   "qcow2, by qemu-img": async () => ({
