@@ -16,19 +16,35 @@ const WRONG = "f".repeat(43);
 const NODE = { uuid: "6d1d8b1c-1c71-4a5b-9d0e-0a3f5d4e2c12", properties: {} };
 const INVENTORY = { "poll.get_hardware_info": {} };
 
-/** A step that gives back what it is asked to, or fails as it is asked to. */
-const PLUGIN = `
-  import { BlockDeviceError, defineStep, HardwareManager } from "ironic-agent";
+/** A step that gives back what it is asked to, or fails as it is asked to; and answers that are null, or somebody else's. */
+const ECHO = `
+  import { BlockDeviceError, defineStep, HardwareManager, IncompatibleHardwareMethodError } from "ironic-agent";
   export default class Echo extends HardwareManager {
     override readonly version = "1";
-    evaluateHardwareSupport() { return 3; }
+    evaluateHardwareSupport() { this.context.system.log.info("evaluated Echo"); return 3; }
+    initialize() { this.context.system.log.info("initialized Echo"); }
+    async getBmcAddress(): Promise<never> { throw new IncompatibleHardwareMethodError("not mine"); }
+    async getBmcV6Address() { return null; }
     override getCleanSteps() {
-      return [defineStep({ step: "echo", run: async (_, { result, fail, ...rest }) => {
+      return [defineStep({ step: "echo", run: async (context, { result, fail, ask, ...rest }) => {
+        if (ask !== undefined) return context.dispatch(ask as never);
         if (fail === "foreign") throw new RangeError("kaboom");
         if (fail !== undefined) throw new BlockDeviceError("kaboom");
         return result ?? rest;
       } })];
     }
+  }`;
+
+/** Below it, with a step of the same name that has the higher priority. */
+const BELOW = `
+  import { defineStep, HardwareManager } from "ironic-agent";
+  export default class Below extends HardwareManager {
+    override readonly version = "1";
+    evaluateHardwareSupport() { this.context.system.log.info("evaluated Below"); return 2; }
+    initialize() { this.context.system.log.info("initialized Below"); }
+    async getBmcAddress() { return "192.0.2.9"; }
+    async getBmcV6Address() { return "fd00::9"; }
+    override getCleanSteps() { return [defineStep({ step: "echo", priority: 99, run: () => "below" })]; }
   }`;
 
 type Answer = {
@@ -49,7 +65,9 @@ let plugins: string;
 
 beforeAll(async () => {
   plugins = await mkdtemp(`${tmpdir()}/binary-api-`);
-  await writeFile(`${plugins}/echo.ts`, PLUGIN);
+  // By their names the lower one is loaded first.
+  await writeFile(`${plugins}/2.ts`, ECHO);
+  await writeFile(`${plugins}/1.ts`, BELOW);
   conductor = EmbeddedConductor.start();
   const node = conductor.enrol({ uuid: NODE.uuid, macs: await machineMacs() }, noPower);
   node.provisionState = "cleaning"; // heartbeats are stored and nothing is asked of the agent
@@ -316,11 +334,31 @@ describe("commands of the executable", () => {
     });
   });
 
-  test("11.74: the versions name the plug-in, and its step is listed under its class", async () => {
+  test("11.70: managers are evaluated once each, and then initialized, the best suited first", () => {
+    const said = agent.log().match(/\b(evaluated|initialized) (Echo|Below)\b/g);
+    expect(said).toEqual(["evaluated Below", "evaluated Echo", "initialized Echo", "initialized Below"]);
+  });
+
+  test("11.71 and 11.72: null is an answer, incompatible passes the question on, nobody is an error", async () => {
+    const execute = async (step: object) =>
+      (await post("clean.execute_clean_step", { step, node: NODE, ports: [] }, "&wait=true")).json;
+    const asked = async (ask: string) =>
+      (await execute({ step: "echo", args: { ask } })).command_result.clean_result;
+    expect(await asked("getBmcAddress")).toBe("192.0.2.9");
+    expect(await asked("getBmcV6Address")).toBeNull();
+    expect((await execute({ step: "nosuch" })).command_error).toMatchObject({
+      type: "HardwareManagerMethodNotFound",
+      details: "Could not find method: nosuch",
+    });
+  });
+
+  test("11.73 and 11.74: of two steps of a name the better suited manager's counts; a class without steps is not listed", async () => {
     const { command_result } = (await post("clean.get_clean_steps", { node: NODE, ports: [] })).json;
-    expect(command_result.clean_steps.Echo.map(({ step }: { step: string }) => step)).toEqual(["echo"]);
+    expect(command_result.clean_steps.Echo).toMatchObject([{ step: "echo", priority: 0 }]);
+    expect(command_result.clean_steps).not.toHaveProperty("Below");
     expect(command_result.hardware_manager_version).toMatchObject({
       Echo: "1",
+      Below: "1",
       generic_hardware_manager: "1.2",
     });
   });
@@ -365,7 +403,7 @@ describe("commands of the executable", () => {
     await idle();
     const last = (await commands()).at(-1);
     expect([last.id, last.command_status]).toEqual([json.id, "FAILED"]);
-  }, 60_000);
+  }, 180_000);
 
   test("11.46: a flow with an unknown command is refused, a failing child ends it, children are not listed", async () => {
     const before = (await commands()).length;

@@ -2,13 +2,16 @@
 // program that only inspects. The machine inspected is the one the tests run on; nothing on it is changed.
 
 import { describe, expect, test } from "bun:test";
-import { mkdtemp, rm, symlink } from "node:fs/promises";
+import { chmod, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { BINARY, startAgentProcess } from "./support/agent-process.ts";
+import { BINARY, machineMacs, startAgentProcess } from "./support/agent-process.ts";
 import { selfSigned } from "./support/certificate.ts";
 import { accepted, isHeartbeat, isLookup, type Received, scriptedIronic } from "./support/scripted-ironic.ts";
 
 const UUID = "6d1d8b1c-1c71-4a5b-9d0e-0a3f5d4e2c14";
+const noMounts = process.getuid?.() !== 0 || Bun.which("unshare") === null;
+/** Puts a file over another one, for the program that follows alone. */
+const OVER = ["unshare", "--mount", "sh", "-ec", 'mount --bind "$0" "$1"; shift; exec "$@"'];
 const isPosted = ({ path }: Received) => path === "/v1/continue";
 
 /** Ironic and inspector in one; `inspector` answers the posts, told their number. */
@@ -117,13 +120,19 @@ describe.concurrent("the executable inspects at start-up", () => {
 });
 
 describe.concurrent("ironic-collect-introspection-data", () => {
+  type Collect = {
+    readonly options?: readonly string[];
+    /** Words in front of the executable. */
+    readonly inside?: readonly string[];
+  };
+
   /** The executable under its other name. */
-  async function collect(url: string, ...options: string[]) {
+  async function collect(url: string, { options = [], inside = [] }: Collect = {}) {
     const home = await mkdtemp(`${tmpdir()}/collect-`);
     const program = `${home}/ironic-collect-introspection-data`;
     await symlink(BINARY, program);
     const words = ["--inspection_callback_url", url, "--inspection_collectors", "pci-devices", ...options];
-    const child = Bun.spawn([program, ...words], {
+    const child = Bun.spawn([...inside, program, ...words], {
       env: { PATH: process.env.PATH, HOME: home },
       stdin: "ignore",
       stdout: "pipe",
@@ -134,6 +143,51 @@ describe.concurrent("ironic-collect-introspection-data", () => {
     await rm(home, { recursive: true });
     return { exitCode, log };
   }
+
+  test.skipIf(noMounts || Bun.which("dmidecode") === null)(
+    "11.86: what dmidecode tells: the slots of all arrays, and each device",
+    async () => {
+      const array =
+        "Handle 0x1000, DMI type 16, 23 bytes\\nPhysical Memory Array\\n\\tNumber Of Devices: 6\\n\\n";
+      const device = "Handle 0x1100, DMI type 17, 40 bytes\\nMemory Device\\n\\tSize: 1536 MB\\n\\n";
+      await using service = services(known);
+      const fake = `${tmpdir()}/dmidecode-${crypto.randomUUID()}`;
+      await Bun.write(fake, `#!/bin/sh\nprintf '${array}${array}${device}${device}'\n`);
+      await chmod(fake, 0o755);
+      const { exitCode } = await collect(`${service.url}/v1/continue`, {
+        options: ["--inspection_collectors", "dmi-decode"],
+        inside: [...OVER, fake, Bun.which("dmidecode") ?? ""],
+      });
+      await rm(fake);
+      expect(exitCode).toBe(0);
+      expect(service.received[0]?.body.dmi.memory).toMatchObject({
+        "Number Of Devices": 12,
+        devices: [{ Size: "1536 MB" }, { Size: "1536 MB" }],
+      });
+    },
+    60_000,
+  );
+
+  test.skipIf(noMounts)(
+    "11.83, 11.84 and contract 10.63: BOOTIF stays as it is in the data; its address is no wait",
+    async () => {
+      const [mac] = await machineMacs();
+      const bootif = `01-${mac.replaceAll(":", "-").toUpperCase()}`;
+      await using service = services(known);
+      const cmdline = `${tmpdir()}/cmdline-${crypto.randomUUID()}`;
+      await Bun.write(cmdline, `quiet BOOTIF=${bootif}\n`);
+      const { exitCode, log } = await collect(`${service.url}/v1/continue`, {
+        options: ["--inspection_collectors", "default", "--debug"],
+        inside: [...OVER, cmdline, "/proc/cmdline"],
+      });
+      await rm(cmdline);
+      expect(exitCode).toBe(0);
+      const { boot_interface, inventory } = service.received[0]?.body ?? {};
+      expect([boot_interface, inventory.boot.pxe_interface]).toEqual([bootif, bootif]);
+      expect(log).not.toMatch(/WARNING .*DHCP/);
+    },
+    60_000,
+  );
 
   test("11.89: ends with 0 when the data are taken", async () => {
     await using service = services(known);

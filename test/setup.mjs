@@ -35,6 +35,7 @@ const TEST_PACKAGES = [
   "nginx-light",
   "ca-certificates",
   "cpio",
+  "dmidecode",
   "dosfstools",
   "e2fsprogs",
   "fdisk",
