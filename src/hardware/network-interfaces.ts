@@ -85,7 +85,7 @@ export async function describeInterface(
     isVlanName(name) ? null : biosDeviceNames.nameOf(name),
   ]);
   // A bond's members show the bond's address; Ironic knows them by their own.
-  const mac = addresses.permanentMac ?? current?.toLowerCase() ?? "";
+  const mac = system.permanentAddress(name) ?? addresses.permanentMac ?? current?.toLowerCase() ?? "";
   if (mac === "") throw new IncompatibleHardwareMethodError(`${name} has no MAC address`);
   if (ignoreFaMacs && mac.startsWith("fa:")) {
     system.log.warning(

@@ -4,10 +4,10 @@ import { hostname } from "node:os";
 import { realBlockDevices } from "./block-device.ts";
 import { realClock } from "./clock.ts";
 import { realStartCompanion } from "./companion.ts";
+import { realPermanentAddress, realSupportedLinkModes } from "./ethtool.ts";
 import { realFiles } from "./files.ts";
 import { realHttpClient } from "./http-client.ts";
 import { realHttpListener } from "./http-server.ts";
-import { realSupportedLinkModes } from "./link-modes.ts";
 import { type LogSettings, openLog } from "./log-output.ts";
 import { LogTap } from "./log-tap.ts";
 import { realNetworkAddresses } from "./network-addresses.ts";
@@ -44,6 +44,7 @@ export function systemLoggingTo(
     networkAddresses: realNetworkAddresses,
     captureFrames: createCaptureFrames(realClock),
     supportedLinkModes: realSupportedLinkModes,
+    permanentAddress: realPermanentAddress,
     clock: realClock,
     ...logging,
     hostname: hostname(),

@@ -5,10 +5,10 @@
 import type { BlockDevices } from "./block-device.ts";
 import type { Clock } from "./clock.ts";
 import type { StartCompanion } from "./companion.ts";
+import type { PermanentAddress, SupportedLinkModes } from "./ethtool.ts";
 import type { Files } from "./files.ts";
 import type { HttpClient } from "./http-client.ts";
 import type { HttpListener } from "./http-server.ts";
-import type { SupportedLinkModes } from "./link-modes.ts";
 import type { Logger } from "./log.ts";
 import type { TapLog } from "./log-tap.ts";
 import type { NetworkAddresses } from "./network-addresses.ts";
@@ -33,6 +33,7 @@ export type System = {
   readonly networkAddresses: NetworkAddresses;
   readonly captureFrames: CaptureFrames;
   readonly supportedLinkModes: SupportedLinkModes;
+  readonly permanentAddress: PermanentAddress;
   readonly clock: Clock;
   readonly log: Logger;
   /** Whether the log takes records of level DEBUG from now on. */

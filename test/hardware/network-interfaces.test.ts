@@ -121,6 +121,20 @@ describe("MAC addresses", () => {
     ]);
   });
 
+  // hardware 13.40
+  test("the burned-in one that the driver tells, also where iproute2 is too old to", async () => {
+    const files = cards({ eth0: "52:54:00:aa:bb:cc", eth1: "52:54:00:aa:bb:cc", bond0: "52:54:00:aa:bb:cc" });
+    const permanentAddresses = { eth0: "52:54:00:00:00:01", eth1: "52:54:00:00:00:02" };
+    for (const programs of [{}, ip([{ ifname: "eth0", addr_info: [] }])]) {
+      const { interfaces } = await interfacesOf({ files, permanentAddresses, programs });
+      expect(Object.values(interfaces).map(({ mac_address }) => mac_address)).toEqual([
+        "52:54:00:00:00:01",
+        "52:54:00:00:00:02",
+        "52:54:00:aa:bb:cc",
+      ]);
+    }
+  });
+
   test("an interface without one is left out with a warning", async () => {
     const { interfaces, system } = await interfacesOf({ files: cards({ eth0: "" }), programs: ip([]) });
     expect(interfaces).toEqual({});

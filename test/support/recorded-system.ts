@@ -51,6 +51,8 @@ export type Recording = {
   readonly frames?: Readonly<Record<string, Uint8Array | Error | null>>;
   /** Link modes by interface; a driver of the others does not tell. */
   readonly linkModes?: Readonly<Record<string, readonly number[]>>;
+  /** Burned-in addresses by interface; a driver of the others does not tell. */
+  readonly permanentAddresses?: Readonly<Record<string, string>>;
   readonly openUdp?: OpenUdp;
   readonly networkAddresses?: readonly NetworkAddress[];
   /** Addresses by host name; literal addresses resolve to themselves. */
@@ -112,6 +114,7 @@ export function recordedSystem(recording: Recording = {}): RecordedSystem {
       }),
     networkAddresses: () => [...(recording.networkAddresses ?? [])],
     captureFrames: recordedCapture(recording.frames ?? {}, clock),
+    permanentAddress: (name) => recording.permanentAddresses?.[name] ?? null,
     supportedLinkModes: (name) => recording.linkModes?.[name] ?? null,
     clock,
     log: createLogger(

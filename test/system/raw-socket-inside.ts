@@ -1,9 +1,9 @@
-// Runs inside a network namespace for raw-socket.test.ts and link-modes.test.ts: makes virtual cables, sends frames into one end and prints what a
+// Runs inside a network namespace for raw-socket.test.ts and ethtool.test.ts: makes virtual cables, sends frames into one end and prints what a
 // capture at the other ends got.
 
 import { realClock } from "../../src/system/clock.ts";
 import { cString, openLibC, structure } from "../../src/system/libc.ts";
-import { realSupportedLinkModes } from "../../src/system/link-modes.ts";
+import { realSupportedLinkModes } from "../../src/system/ethtool.ts";
 import { createCaptureFrames, FrameCaptureError } from "../../src/system/raw-socket.ts";
 import { tool } from "../support/loop-device.ts";
 

@@ -18,8 +18,8 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { realSupportedLinkModes } from "../../../src/system/ethtool.ts";
 import { splitDeviceNumber } from "../../../src/system/files.ts";
-import { realSupportedLinkModes } from "../../../src/system/link-modes.ts";
 import type { StoredFile, StoredMachine } from "./recording.ts";
 
 /** Commands that make the machine more interesting, run before anything is recorded: string[][]. */
