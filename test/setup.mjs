@@ -43,17 +43,20 @@ const TEST_PACKAGES = [
   "gdisk",
   "genisoimage",
   "iproute2",
+  "jq",
   "mount",
   "mtools",
   "openssl",
   "parted",
   "procps",
   "python3",
+  "python3-diskimage-builder",
   "python3-requests",
   // Its iSCSI client writes to the target of tgt.
   "qemu-block-extra",
   "qemu-system-x86",
   "qemu-utils",
+  "shellcheck",
   "stress-ng",
   "tgt",
   "udev",
@@ -91,6 +94,28 @@ const DEMO_PACKAGES = [
   "socat",
 ];
 
+/** diskimage-builder, what it calls for Debian and the others, and what makes an ISO of kernel and ramdisk. */
+const IMAGE_PACKAGES = [
+  "cpio",
+  "debian-archive-keyring",
+  "debootstrap",
+  "dosfstools",
+  "e2fsprogs",
+  "grub-common",
+  "grub-efi-amd64-bin",
+  "grub-pc-bin",
+  "kpartx",
+  "mount",
+  "mtools",
+  "openssl",
+  "python3-diskimage-builder",
+  "qemu-utils",
+  "sudo",
+  "xorriso",
+  "xz-utils",
+  "zstd",
+];
+
 /** The real Ironic with its client, inspector, the BMC that Ironic talks to, and the tools that make disks with an earlier life. */
 const IRONIC_PACKAGES = [
   ...DEMO_PACKAGES,
@@ -124,6 +149,20 @@ const MODES = {
     packages: () => [],
     summary: false,
     steps: (args) => [{ name: "build", argv: ["bun", "run", "build.ts", ...args], quiet: true }],
+  },
+  image: {
+    packages: () => IMAGE_PACKAGES,
+    summary: false,
+    steps: (args) => [
+      { name: "image", argv: ["bun", "run", "image-elements/build.ts", ...args], quiet: true },
+    ],
+  },
+  "test:image": {
+    packages: () => [...new Set([...IMAGE_PACKAGES, ...DEMO_PACKAGES, "openssh-client"])],
+    summary: false,
+    steps: (args) => [
+      { name: "images", argv: ["bun", "run", "test/image-elements/main.ts", ...args], quiet: true },
+    ],
   },
   bench: {
     packages: () => BENCH_PACKAGES,

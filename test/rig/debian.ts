@@ -25,7 +25,8 @@ const EXCLUDED_PATHS = [
   "/lib/modules/*/kernel/drivers/net/wireless/*",
 ];
 
-const CONTAINED = [
+/** Before a command that mounts: what it mounts and starts ends with it, and with us. */
+export const CONTAINED = [
   ...["setpriv", "--pdeathsig", "KILL"],
   ...["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"],
 ];

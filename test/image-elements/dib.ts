@@ -1,0 +1,329 @@
+// Ramdisks of diskimage-builder, really built and really booted: what the manual promises of them, tried as an operator would.
+
+import { createHash, X509Certificate } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { connect } from "node:tls";
+import { check } from "../ironic/check.ts";
+import { outsideNamespace } from "../rig/namespace.ts";
+import type { Network } from "../rig/network.ts";
+import { run } from "../rig/programs.ts";
+import { selfSigned } from "../support/certificate.ts";
+import { API_PORT, networkBootParameters, RamdiskMachine } from "./ramdisk-machine.ts";
+
+const ROOT = join(import.meta.dir, "../..");
+const MINUTE = 60_000;
+const HEARTBEAT_TIMEOUT_MS = 6 * MINUTE;
+/** Longer than the unit waits before it starts a failed agent again. */
+const RESTART_SECONDS = 20;
+
+export interface Stage {
+  directory: string;
+  network: Network;
+  /** Directory of an earlier run whose images are booted instead of building new ones. */
+  images: string | null;
+  /** Which parts to play; all if empty. */
+  parts: readonly string[];
+  say(line: string): void;
+}
+
+interface Image {
+  kernel: string;
+  initrd: string;
+  iso: string;
+}
+
+/** Builds two images and boots each of them every way. Throws at the first thing that is not as promised. */
+export async function testDib(stage: Stage): Promise<void> {
+  const home = stage.images ?? stage.directory;
+  const wanted = (part: keyof typeof PARTS) => stage.parts.length === 0 || stage.parts.includes(part);
+  const keys = await keysIn(home);
+  if (
+    ["deploy", "deploy-uefi", "operate", "iso", "iso-uefi"].some((part) => wanted(part as keyof typeof PARTS))
+  ) {
+    const login = await built(
+      stage,
+      "login",
+      ["-e", "dynamic-login", "-e", "devuser", "-e", "journal-to-console", "--iso"],
+      {
+        DIB_DEV_USER_USERNAME: "operator",
+        DIB_DEV_USER_PWDLESS_SUDO: "yes",
+        DIB_DEV_USER_AUTHORIZED_KEYS: `${keys.file}.pub`,
+      },
+    );
+    if (wanted("operate")) await operated(stage, login, keys);
+    if (wanted("iso")) await bootedFromIso(stage, login, "bios", null);
+    if (wanted("iso-uefi")) await bootedFromIso(stage, login, "uefi", "192.0.2.77");
+    if (wanted("deploy")) await deployed(stage, login, []);
+    if (wanted("deploy-uefi")) await deployed(stage, login, ["--uefi"]);
+  }
+  if (wanted("rescue")) {
+    const certificate = await certificateIn(home);
+    const secured = await built(
+      stage,
+      "tls",
+      ["-e", "ironic-agent-tls", "-e", "ironic-agent-extra-hardware"],
+      {
+        DIB_IPA_CERT_FILE: `${certificate}.crt`,
+        DIB_IPA_KEY_FILE: `${certificate}.key`,
+      },
+    );
+    await rescued(stage, secured, await readFile(`${certificate}.crt`, "utf8"));
+  }
+}
+
+export const PARTS = {
+  operate:
+    "BIOS: the journal on the console, SSH by dynamic-login and devuser, the agent stopped and started by hand",
+  iso: "the ISO, by BIOS",
+  "iso-uefi": "the ISO, by UEFI, with the network described on a second CD",
+  deploy: "a deployment by the demo, BIOS",
+  "deploy-uefi": "a deployment by the demo, UEFI",
+  rescue: "UEFI: the element's certificate is served; a rescue",
+};
+
+/** The operator's key pair, made at the first run in a directory. */
+async function keysIn(directory: string): Promise<{ file: string; publicKey: string }> {
+  const file = join(directory, "id_ed25519");
+  if (!(await Bun.file(file).exists()))
+    await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "operator", "-f", file]);
+  return { file, publicKey: (await readFile(`${file}.pub`, "utf8")).trim() };
+}
+
+/** Path of a certificate and its key without their endings, made at the first run in a directory. */
+async function certificateIn(directory: string): Promise<string> {
+  const base = join(directory, "agent");
+  if (!(await Bun.file(`${base}.crt`).exists())) {
+    await using made = await selfSigned("192.0.2.1");
+    await writeFile(`${base}.key`, made.key, { mode: 0o600 });
+    await writeFile(`${base}.crt`, made.cert);
+  }
+  return base;
+}
+
+/** `bun run image` in a process of its own, outside of the rig's network. */
+async function built(
+  stage: Stage,
+  name: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Image> {
+  const base = join(stage.images ?? stage.directory, name);
+  if (stage.images === null) {
+    const started = performance.now();
+    const parameters = `console=ttyS0 ipa-api-url=http://${stage.network.address}:${API_PORT}`;
+    const command = [
+      "image-elements/build.ts",
+      "--distro",
+      "debian",
+      "-o",
+      base,
+      "--kernel-params",
+      parameters,
+      ...args,
+    ];
+    const script = 'cd "$1" && shift && exec "$@"';
+    await run(outsideNamespace(["sh", "-c", script, "sh", ROOT, process.execPath, "run", ...command]), {
+      name: `building ${name}`,
+      env,
+      logFile: join(stage.directory, `${name}.log`),
+      timeoutMs: 60 * MINUTE,
+    });
+    stage.say(`${name}: built in ${seconds(started)}, initramfs ${await megabytes(`${base}.initramfs`)}`);
+  }
+  return { kernel: `${base}.kernel`, initrd: `${base}.initramfs`, iso: `${base}.iso` };
+}
+
+/** A whole deployment, by the demo. */
+async function deployed(stage: Stage, image: Image, args: readonly string[]): Promise<void> {
+  const started = performance.now();
+  const demo = ["run", "test/demo/main.ts", "--kernel", image.kernel, "--ramdisk", image.initrd, ...args];
+  // A network of its own: it must not find the namespace of this run in its environment.
+  const command = ["env", "-u", "IRONIC_RIG_NAMESPACE", process.execPath, ...demo];
+  const script = 'cd "$1" && shift && exec "$@"';
+  await run(outsideNamespace(["sh", "-c", script, "sh", ROOT, ...command]), {
+    name: "npm run demo",
+    logFile: join(stage.directory, `demo${args.join("")}.log`),
+    timeoutMs: 30 * MINUTE,
+  });
+  stage.say(`demo ${args.join(" ")}: deployed in ${seconds(started)}`);
+}
+
+/** Manual 2.2.4: logging in, the log, stopping the agent and starting it again. */
+async function operated(
+  stage: Stage,
+  image: Image,
+  keys: { file: string; publicKey: string },
+): Promise<void> {
+  const { kernel, initrd } = image;
+  const cmdline = `${networkBootParameters(stage.network.address)} sshkey="${keys.publicKey}"`;
+  await using booted = await RamdiskMachine.start({
+    ...{ name: "operated", directory: stage.directory, network: stage.network, firmware: "bios" },
+    boot: { kernel, initrd, cmdline },
+  });
+  const { callbackUrl, seconds: toHeartbeat } = await booted.heartbeat(HEARTBEAT_TIMEOUT_MS);
+  stage.say(`BIOS: first heartbeat ${toHeartbeat.toFixed(0)} s after power-on, agent at ${callbackUrl}`);
+  // journal-to-console: the agent's own lines, with its name.
+  await booted.machine.waitForConsole(/ironic-python-agent\[\d+\]: .*eartbeat/, { timeout: MINUTE });
+  stage.say("the journal is on the console");
+
+  const { hostname } = new URL(callbackUrl);
+  const root = (command: string) => booted.ssh("root", keys.file, hostname, command);
+  check((await root("id -un")) === "root", "dynamic-login lets root in", await root("id -un"));
+  const user = await booted.ssh("operator", keys.file, hostname, "sudo id -un");
+  check(user === "root", "devuser's user is there and becomes root", user);
+  stage.say("SSH: root by dynamic-login, operator by devuser");
+
+  const failed = await root("systemctl --failed --plain --no-legend");
+  check(failed === "", "no unit has failed", failed);
+  stage.say(
+    `ironic-python-agent check: ${(await root("ironic-python-agent check 2>&1 || true")).replaceAll("\n", " | ")}`,
+  );
+  stage.say(`memory: ${await root("free -m | sed -n 2p; ps -o rss= -C ironic-python-agent")}`);
+
+  // A failed agent is started again, by itself.
+  await root("systemctl kill --signal=SIGKILL ironic-python-agent");
+  await root(`sleep ${RESTART_SECONDS}; systemctl is-active ironic-python-agent`);
+  // A stopped one is not.
+  await root("systemctl stop ironic-python-agent");
+  const stopped = await root(`sleep ${RESTART_SECONDS}; pidof ironic-python-agent || true`);
+  check(stopped === "", "a stopped agent stays away", stopped);
+  // By hand, as the manual says; the conductor takes its look-up.
+  const byHand =
+    "timeout 30 ironic-python-agent --debug --config-dir /etc/ironic-python-agent.d/ 2>&1 | head -n 400";
+  const log = await root(byHand);
+  check(
+    /DEBUG/.test(log) && /handed out the token/.test(log),
+    "--debug debugs, and the lost token is explained",
+    log,
+  );
+  // `systemctl edit` writes such a file.
+  const edit =
+    "[Service]\\nExecStart=\\nExecStart=/usr/local/bin/ironic-python-agent --config-dir /etc/ironic-python-agent.d/ --debug\\n";
+  const directory = "/etc/systemd/system/ironic-python-agent.service.d";
+  await root(
+    `mkdir -p ${directory} && printf '${edit}' >${directory}/override.conf && systemctl daemon-reload`,
+  );
+  await root("systemctl restart ironic-python-agent.service");
+  const active = await root("sleep 5; systemctl is-active ironic-python-agent");
+  check(active === "active", "an edited unit is restarted", active);
+  stage.say("stopped, started by hand with --debug, unit edited and restarted");
+
+  await root("systemctl poweroff").catch(() => "the connection ends before the command does");
+  await booted.machine.waitForExit(2 * MINUTE);
+}
+
+/** The ISO, and with an address a config drive that says so on a second virtual CD. */
+async function bootedFromIso(
+  stage: Stage,
+  image: Image,
+  firmware: "bios" | "uefi",
+  address: string | null,
+): Promise<void> {
+  const drives = [["cd0", image.iso]];
+  if (address !== null) drives.push(["cd1", await networkDataDrive(stage, address)]);
+  await using booted = await RamdiskMachine.start({
+    ...{ name: `iso-${firmware}`, directory: stage.directory, network: stage.network, firmware },
+    boot: { disk: true },
+    qemuArguments: drives.flatMap(([id, file], index) => [
+      ...["-drive", `if=none,id=${id},media=cdrom,readonly=on,file=${file}`],
+      // The CD comes before the empty disk.
+      ...["-device", `ide-cd,bus=ide.${index + 2},drive=${id}${index === 0 ? ",bootindex=0" : ""}`],
+    ]),
+  });
+  const { callbackUrl, seconds: toHeartbeat } = await booted.heartbeat(2 * HEARTBEAT_TIMEOUT_MS);
+  stage.say(
+    `ISO, ${firmware}: first heartbeat ${toHeartbeat.toFixed(0)} s after power-on, agent at ${callbackUrl}`,
+  );
+  if (address !== null) {
+    const { hostname } = new URL(callbackUrl);
+    check(hostname === address, "the address is the one of the config drive", hostname);
+  }
+}
+
+/** An ISO as Ironic's virtual media carries it: label config-2, network_data.json. */
+async function networkDataDrive(stage: Stage, address: string): Promise<string> {
+  const tree = join(stage.directory, "network-data");
+  await mkdir(join(tree, "openstack/latest"), { recursive: true });
+  const data = {
+    links: [{ id: "port0", type: "phy", ethernet_mac_address: "52:54:00:de:30:01" }],
+    networks: [{ id: "net0", link: "port0", type: "ipv4", ip_address: address, netmask: "255.255.255.0" }],
+    services: [],
+  };
+  await writeFile(join(tree, "openstack/latest/network_data.json"), JSON.stringify(data));
+  const iso = join(stage.directory, "network-data.iso");
+  await run(["genisoimage", "-quiet", "-r", "-J", "-V", "config-2", "-o", iso, tree]);
+  return iso;
+}
+
+/** The certificate of the element is served; a rescue makes the user and ends the agent for good. UEFI. */
+async function rescued(stage: Stage, image: Image, certificate: string): Promise<void> {
+  const { kernel, initrd } = image;
+  await using booted = await RamdiskMachine.start({
+    ...{ name: "rescued", directory: stage.directory, network: stage.network, firmware: "uefi" },
+    boot: { kernel, initrd, cmdline: networkBootParameters(stage.network.address) },
+  });
+  const heartbeat = await booted.heartbeat(HEARTBEAT_TIMEOUT_MS);
+  const { callbackUrl, agentVerifyCa } = heartbeat;
+  stage.say(
+    `UEFI: first heartbeat ${heartbeat.seconds.toFixed(0)} s after power-on, agent at ${callbackUrl}`,
+  );
+  check(
+    agentVerifyCa === null,
+    "nothing is announced to Ironic with a certificate of one's own",
+    String(agentVerifyCa),
+  );
+  const url = new URL(callbackUrl);
+  const served = await certificateOf(url.hostname, Number(url.port));
+  const wanted = fingerprint(new X509Certificate(certificate).raw);
+  check(served === wanted, `the certificate of the element is served (${wanted})`, served);
+  stage.say(`the certificate of the element is served: SHA-256 ${served.slice(0, 16)}…`);
+
+  const password = "Rescue-me, please 1";
+  const answer = await fetch(`${callbackUrl}/v1/commands/?wait=true&agent_token=${booted.node.token}`, {
+    method: "POST",
+    body: JSON.stringify({
+      name: "rescue.finalize_rescue",
+      params: { rescue_password: password, hashed: false },
+    }),
+    tls: { rejectUnauthorized: false },
+  });
+  const text = await answer.text();
+  check(answer.ok && text.includes("SUCCEEDED"), "the rescue is finalized", text);
+  const inShell = await booted.machine.logIn({ user: "rescue", password }, 3 * MINUTE);
+  const user = await inShell("id -un; sudo id -un");
+  check(/^rescue\s+root$/.test(user), "the tenant logs in as rescue and may become root", user);
+  const agents = await inShell(`sleep ${RESTART_SECONDS}; pidof ironic-python-agent || true`);
+  check(agents === "", "the agent is gone and is not started again", agents);
+  const addresses = await inShell("ip -4 -brief address show scope global");
+  check(addresses.includes("192.0.2."), "the cards have addresses by DHCP", addresses);
+  const secret = await inShell("cat /etc/shadow 2>&1 || true");
+  check(secret.includes("Permission denied"), "rescue is a user as others are", secret);
+  stage.say("rescued: logged in on the console, the agent stays away, DHCP on the cards");
+}
+
+/** Fingerprint of what a server shows first. */
+async function certificateOf(host: string, port: number): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  const socket = connect({ host, port, rejectUnauthorized: false }, () =>
+    resolve(fingerprint(socket.getPeerCertificate().raw)),
+  );
+  socket.on("error", reject);
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function fingerprint(der: Uint8Array): string {
+  return createHash("sha256").update(der).digest("hex");
+}
+
+async function megabytes(file: string): Promise<string> {
+  return `${(Bun.file(file).size / 1e6).toFixed(0)} MB`;
+}
+
+function seconds(started: number): string {
+  return `${((performance.now() - started) / 1000).toFixed(0)} s`;
+}
