@@ -5,7 +5,7 @@ import { HardwareManagerMethodNotFound } from "../errors.ts";
 import type { WriteImageContext } from "../steps/image-job.ts";
 import { changePower } from "../steps/power.ts";
 import { syncDisks } from "../steps/sync.ts";
-import { validateImageInfo, writeImage } from "../steps/write-image.ts";
+import { bringImage, validateImageInfo, writeImage } from "../steps/write-image.ts";
 import { asyncCommand, type CommandContext, defineExtension, syncCommand } from "./command.ts";
 import { about, jsonObject, optional } from "./param-types.ts";
 
@@ -34,12 +34,17 @@ export const standby = defineExtension("standby", {
     summary: "The same as prepare_image, for machines that are prepared ahead of their deployment.",
     params: Type.Object({
       ...imageParams,
-      force: about("Has no effect: the image is always written.", optional(Type.Boolean())),
+      force: about("Write the image even if the very same is on the disk already.", optional(Type.Boolean())),
     }),
     validate: ({ image_info }, { config }) => validateImageInfo(config, image_info),
-    async run(context, { image_info, configdrive }) {
-      const text = await writeImage(imageContext(context), image_info, configdrive ?? null);
-      return text.replace(" written to device ", " cached to device ");
+    async run(context, { image_info, configdrive, force }) {
+      const { id, disk, identifiers, kept } = await bringImage(
+        imageContext(context),
+        image_info,
+        configdrive ?? null,
+        { force: force ?? false },
+      );
+      return `image (${id}) ${kept ? "already present on" : "cached to"} device ${disk} ${identifiers}`;
     },
   }),
 

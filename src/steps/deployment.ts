@@ -9,6 +9,14 @@ export type WrittenImage = {
   readonly uuids: JsonObject;
   /** The node boots from the network: nothing on the disk will be asked to boot. */
   readonly netboot: boolean;
+  /** Device node of the config drive's partition on a whole disk, if it got one. */
+  readonly configDrive?: string;
+};
+
+/** What proves later that an image is still where it was put; see same-image.ts. */
+export type WriteProof = {
+  readonly identity: string;
+  readonly table: string | null;
 };
 
 /** A disk that a conductor may write to over iSCSI. */
@@ -21,6 +29,7 @@ export type OfferedDisk = {
 
 export class Deployment {
   #written: WrittenImage | null = null;
+  #proof: WriteProof | null = null;
   /** Null unless this run of the agent has offered one. */
   offered: OfferedDisk | null = null;
 
@@ -34,12 +43,18 @@ export class Deployment {
     return this.#written?.uuids ?? {};
   }
 
-  /** A new write begins: what is known of the old one is void. */
-  clear(): void {
+  /** A new write begins: what is known of the old one is void. Returns that, if there is proof of it. */
+  clear(): (WriteProof & { readonly image: WrittenImage }) | null {
+    const old =
+      this.#written === null || this.#proof === null ? null : { ...this.#proof, image: this.#written };
     this.#written = null;
+    this.#proof = null;
+    return old;
   }
 
-  written(image: WrittenImage): void {
+  /** Without proof the same image will be written again if asked for. */
+  written(image: WrittenImage, proof: WriteProof | null = null): void {
     this.#written = image;
+    this.#proof = proof;
   }
 }

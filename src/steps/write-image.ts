@@ -20,6 +20,7 @@ import { BlockDeviceIoError } from "../system/block-device.ts";
 import { environmentProxies } from "../system/proxy.ts";
 import type { WrittenImage } from "./deployment.ts";
 import type { ImageJob, WriteImageContext } from "./image-job.ts";
+import { imageIdentity, renewConfigDrive, tableText } from "./same-image.ts";
 import type { Step } from "./step.ts";
 import { writePartitionImage } from "./write-partition-image.ts";
 import { writeWholeDisk } from "./write-whole-disk.ts";
@@ -33,6 +34,15 @@ export function validateImageInfo(config: Config, imageInfo: Json): void {
   parseImageInfo(imageInfo, { md5Enabled: config.get("md5_enabled") });
 }
 
+export type WriteOutcome = {
+  readonly id: string;
+  readonly disk: string;
+  /** `root_uuid=…` and what else a conductor looks for. */
+  readonly identifiers: string;
+  /** The very same was there already, and was left. */
+  readonly kept: boolean;
+};
+
 /**
  * Writes the image; `configDrive` (the command's argument) wins over the one in image_info.
  * @returns the reference's text without the command's name: `image (<id>) written to device <dev> root_uuid=<id>`
@@ -42,12 +52,23 @@ export async function writeImage(
   imageInfo: Json,
   configDrive: Json,
 ): Promise<string> {
+  const { id, disk, identifiers } = await bringImage(context, imageInfo, configDrive, { force: false });
+  return `image (${id}) written to device ${disk} ${identifiers}`;
+}
+
+/** The same, with the outcome in parts; `force` writes what is there already once more. */
+export async function bringImage(
+  context: WriteImageContext,
+  imageInfo: Json,
+  configDrive: Json,
+  { force }: { readonly force: boolean },
+): Promise<WriteOutcome> {
   const { system, config, deployment } = context;
   const image = parseImageInfo(imageInfo, { md5Enabled: config.get("md5_enabled") });
   const disk = await context.installDevice({ refresh: true });
   const guard = new HostGuard(system, { allowHostDisks: config.get("allow_host_disks") });
   await guard.assertMayDestroy(disk, "write an image to");
-  deployment.clear();
+  const before = deployment.clear();
   const plan = await downloadPlan(context, image);
   const checksum = await findChecksum(context, image, plan);
   const configDriveContent = await loadConfigDrive(context, image, plan, configDrive);
@@ -57,13 +78,25 @@ export async function writeImage(
     configDrive: configDriveContent,
     transfer: (target) => transfer(context, image, target, plan, checksum),
   };
-  const written = await namingTheDisk(context, disk, () =>
-    image.partition === null
-      ? writeWholeDisk(context, job)
-      : writePartitionImage(context, job, image.partition),
-  );
-  deployment.written(written);
-  return `image (${image.id}) written to device ${disk} ${identifiers(written)}`;
+  const identity = await imageIdentity(context, image, checksum, disk, configDriveContent);
+  const kept =
+    !force &&
+    before?.identity === identity &&
+    before.table !== null &&
+    before.table === (await tableText(context, disk));
+  if (kept) system.log.info(`image ${image.id} is on ${disk} already; only its config drive is written`);
+  const written = await namingTheDisk(context, disk, async () => {
+    if (!kept) return await writeJob(context, job);
+    await renewConfigDrive(context, job, before.image);
+    return before.image;
+  });
+  deployment.written(written, { identity, table: await tableText(context, disk) });
+  return { id: image.id, disk, identifiers: identifiers(written), kept };
+}
+
+function writeJob(context: WriteImageContext, job: ImageJob): Promise<WrittenImage> {
+  const { partition } = job.image;
+  return partition === null ? writeWholeDisk(context, job) : writePartitionImage(context, job, partition);
 }
 
 /** A device's fault is told with what identifies the disk, and with what the kernel saw. */

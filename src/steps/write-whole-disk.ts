@@ -18,12 +18,13 @@ export async function writeWholeDisk(context: WriteImageContext, job: ImageJob):
   try {
     const rootUuid = await takeOver(context, job);
     const target = { disk: job.disk, nodeUuid: job.image.nodeUuid };
-    if (job.configDrive !== null)
-      await writeConfigDrive(context.system, target, job.configDrive, {
-        ...rescanOptions(context),
-        rebuild: context.config.get("config_drive_rebuild"),
-      });
-    return { kind: "whole disk", uuids: { "root uuid": rootUuid }, netboot: false };
+    const uuids = { "root uuid": rootUuid };
+    if (job.configDrive === null) return { kind: "whole disk", uuids, netboot: false };
+    const configDrive = await writeConfigDrive(context.system, target, job.configDrive, {
+      ...rescanOptions(context),
+      rebuild: context.config.get("config_drive_rebuild"),
+    });
+    return { kind: "whole disk", uuids, netboot: false, configDrive };
   } catch (error) {
     await wipeAfterFailure(context.system, job.disk);
     throw error;
