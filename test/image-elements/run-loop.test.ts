@@ -50,11 +50,10 @@ test("nothing is started in a rescued machine", async () => {
 });
 
 test("SIGTERM reaches the agent, and the loop ends after it", async () => {
-  const { child, starts, home } = loopWith(
-    'trap "echo told >HOME/told; exit 0" TERM; while :; do sleep 0.05; done',
+  const { child, home } = loopWith(
+    'trap "echo told >HOME/told; exit 0" TERM; touch HOME/ready; while :; do sleep 0.05; done',
   );
-  while (starts() === 0) await Bun.sleep(20);
-  await Bun.sleep(100);
+  while (!existsSync(join(home, "ready"))) await Bun.sleep(20);
   child.kill("SIGTERM");
   expect(await child.exited).toBe(0);
   expect(readFileSync(join(home, "told"), "utf8")).toBe("told\n");
