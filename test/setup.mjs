@@ -66,7 +66,7 @@ const TEST_PACKAGES = [
 ];
 
 /** What the agent's figures are set beside: the reference's way to stream an image, and the tools of the inventory. */
-const BENCH_PACKAGES = ["lshw", "python3-requests"];
+const BENCH_PACKAGES = ["dmidecode", "lshw", "python3-requests"];
 const BENCH_IMAGE_PACKAGES = ["mount", "nginx-light", "python3-requests", "qemu-utils"];
 
 /** What builds the ramdisk and the image, and what they are booted in. */
@@ -194,6 +194,11 @@ const MODES = {
     steps: (args) => [
       { name: "scenarios", argv: ["bun", "run", "test/ironic/main.ts", ...args], quiet: true },
     ],
+  },
+  "test:vm": {
+    packages: () => DEMO_PACKAGES,
+    summary: false,
+    steps: (args) => [{ name: "machines", argv: ["bun", "run", "test/vm/main.ts", ...args], quiet: true }],
   },
   "test:interrupt": {
     packages: () => IRONIC_PACKAGES,

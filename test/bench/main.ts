@@ -1,9 +1,10 @@
 // Speed and memory of the compiled agent, as a table: `npm run bench`, or with words to choose parts.
 //
-//   bun run test/bench/main.ts [start] [inventory] [status] [stream]
+//   bun run test/bench/main.ts [start] [inventory] [inspection] [status] [stream]
 
 import { stat } from "node:fs/promises";
 import { cpus, totalmem } from "node:os";
+import { inspection } from "./inspection.ts";
 import { mebibytes, type Row, table } from "./measure.ts";
 import { inventory, startUp } from "./start-up.ts";
 import { statusRate } from "./status.ts";
@@ -14,6 +15,7 @@ const BINARY = `${import.meta.dir}/../../dist/ironic-python-agent-linux-x64`;
 const PARTS: Readonly<Record<string, () => Promise<Row[]>>> = {
   start: () => startUp(BINARY),
   inventory: () => inventory(BINARY),
+  inspection: () => inspection(BINARY),
   status: () => statusRate(BINARY),
   stream: async () => streaming(await pythonWithRequests()),
 };

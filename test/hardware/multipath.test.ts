@@ -4,6 +4,8 @@ import { describe, expect, test } from "bun:test";
 import { listBlockDevices } from "../../src/hardware/block-devices.ts";
 import { enableMultipath } from "../../src/hardware/multipath.ts";
 import { type RecordedFile, type Recording, recordedSystem } from "../support/recorded-system.ts";
+import { loadMachine } from "./recording/recording.ts";
+import { managersOn } from "./support.ts";
 
 const row = (kname: string, type: string, more: object = {}) => ({
   kname,
@@ -118,4 +120,22 @@ describe("making the maps", () => {
     const [configured] = await calls({ programs, files: { ...files, "/etc/multipath.conf": "" } });
     expect(configured).toBe("modprobe dm_multipath");
   });
+});
+
+// The machine qemu-multipath of recording/machines.ts: one unit by two paths, with a partition, beside a volume group.
+test("of the recorded machine the map and its partition stay, and the unit's WWN as a hint chooses the map", async () => {
+  const { managers } = managersOn(await loadMachine("qemu-multipath"), { disk_wait_attempts: 0 });
+  await managers.load();
+  const devices = await managers.dispatch("listBlockDevices", { includePartitions: true });
+  const sizes = Object.fromEntries(devices.map(({ name, size }) => [name, size / 2 ** 20]));
+  expect(sizes).toEqual({
+    ...{ "/dev/dm-1": 8192, "/dev/dm-2": 64 },
+    ...{ "/dev/vda": 16, "/dev/vdb": 9216, "/dev/vdc": 16 },
+  });
+  const choose = async (hints: object) => {
+    await managers.node.cache({ uuid: "a", properties: { root_device: { ...hints } } });
+    return managers.dispatch("getOsInstallDevice");
+  };
+  expect(await choose({ wwn: "0x5000c500aabbccdd" })).toBe("/dev/dm-1");
+  expect(await choose({ serial: "<in> 5000c500aabbccdd", size: 8 })).toBe("/dev/dm-1");
 });

@@ -1,5 +1,5 @@
-// The QEMU machines whose recordings are the hardware layer's fixtures. What is set here is what the tests
-// expect.
+// The QEMU machines that the hardware layer is tried on: live in the VM matrix (test/vm), and as its recordings in the unit
+// tests. What is set here is what the tests expect (configured.ts).
 
 import type { Firmware } from "../../rig/qemu.ts";
 
@@ -12,8 +12,10 @@ export type FixtureMachine = {
   /** Serial number → bytes of the raw files behind the disks named in `devices` (as DISK-<serial>). */
   readonly disks: Readonly<Record<string, number>>;
   readonly devices: readonly string[];
-  /** Commands inside the machine before it is recorded. */
-  readonly preparation: readonly (readonly string[])[];
+  /** Files in its ramdisk, by path. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** Shell lines inside the machine before it is asked. */
+  readonly preparation: readonly string[];
 };
 
 function drive(serial: string): string[] {
@@ -90,21 +92,17 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ...["-device", "ipmi-bmc-sim,id=bmc", "-device", "isa-ipmi-kcs,bmc=bmc"],
     ],
     preparation: [
-      ["modprobe", "floppy"],
-      ["modprobe", "8021q"],
+      "modprobe floppy",
+      "modprobe 8021q",
       // eth0 and eth1 by their buses' order; eth1 works under an address of its own, as a member of a bond
       // does.
-      ["ip", "addr", "add", "192.0.2.10/24", "dev", "eth0"],
-      ["ip", "link", "set", "eth1", "down"],
-      ["ip", "link", "set", "eth1", "address", "52:54:00:aa:bb:cc"],
-      ["ip", "link", "add", "link", "eth0", "name", "eth0.100", "type", "vlan", "id", "100"],
-      ["ip", "link", "set", "eth0.100", "up"],
-      ["ip", "addr", "add", "2001:db8::100/64", "dev", "eth0.100", "nodad"],
-      [
-        "sh",
-        "-c",
-        "yes | mdadm --create /dev/md0 --metadata=1.2 --level=1 --raid-devices=2 /dev/disk/by-id/virtio-MEMBER1 /dev/disk/by-id/virtio-MEMBER2",
-      ],
+      "ip addr add 192.0.2.10/24 dev eth0",
+      "ip link set eth1 down",
+      "ip link set eth1 address 52:54:00:aa:bb:cc",
+      "ip link add link eth0 name eth0.100 type vlan id 100",
+      "ip link set eth0.100 up",
+      "ip addr add 2001:db8::100/64 dev eth0.100 nodad",
+      "yes | mdadm --create /dev/md0 --metadata=1.2 --level=1 --raid-devices=2 /dev/disk/by-id/virtio-MEMBER1 /dev/disk/by-id/virtio-MEMBER2",
     ],
   },
   /** Two sockets of two cores with two threads, each with its memory; a card that belongs to the second; two USB devices. */
@@ -138,10 +136,7 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ],
       ...["-device", "usb-tablet,bus=usb.0,serial=T-1"],
     ],
-    preparation: [
-      ["mount", "-t", "debugfs", "debugfs", "/sys/kernel/debug"],
-      ["ip", "link", "set", "eth0", "down"],
-    ],
+    preparation: ["mount -t debugfs debugfs /sys/kernel/debug", "ip link set eth0 down"],
   },
   /** UEFI, one NVMe and one SATA disk with partitions, one card without a cable. */
   "qemu-uefi": {
@@ -162,9 +157,36 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
         "e1000e,id=card,netdev=net0,mac=52:54:00:00:00:01,romfile=",
       ],
     ],
+    preparation: ["sgdisk -n 1:0:+64M -t 1:ef00 -n 2:0:0 /dev/sda", "ip link set eth0 down"],
+  },
+  /** One unit of a storage array by two paths, with partitions; a volume group; a disk that cannot be written. */
+  "qemu-multipath": {
+    firmware: "bios",
+    memoryMiB: 1536,
+    kernelParameters: "",
+    disks: { LUN7: 8 * 1024 * MIB, VOLUMES: 9 * 1024 * MIB, FIXED: 16 * MIB },
+    files: { "/etc/multipath.conf": "defaults {\n  find_multipaths yes\n  user_friendly_names yes\n}\n" },
+    devices: [
+      ...["-smbios", "type=1,manufacturer=Cyberdyne,product=Genisys"],
+      ...[1, 2].flatMap((path) => [
+        // Both open the same file, which QEMU's lock would refuse.
+        "-drive",
+        `if=none,id=LUN7-${path},format=raw,cache=unsafe,file=DISK-LUN7,file.locking=off`,
+        ...["-device", `virtio-scsi-pci,id=path${path},bus=pcie.0,addr=1${path}`],
+        "-device",
+        `scsi-hd,bus=path${path}.0,drive=LUN7-${path},share-rw=on,serial=LUN7,vendor=ACME,product=ARRAY,wwn=0x5000c500aabbccdd`,
+      ]),
+      ...drive("VOLUMES"),
+      ...["-device", "virtio-blk-pci,bus=pcie.0,addr=13,drive=VOLUMES,serial=VOLUMES"],
+      "-drive",
+      "if=none,id=FIXED,format=raw,cache=unsafe,readonly=on,file=DISK-FIXED",
+      ...["-device", "virtio-blk-pci,bus=pcie.0,addr=14,drive=FIXED,serial=FIXED"],
+    ],
     preparation: [
-      ["sgdisk", "-n", "1:0:+64M", "-t", "1:ef00", "-n", "2:0:0", "/dev/sda"],
-      ["ip", "link", "set", "eth0", "down"],
+      "sgdisk -n 1:0:+64M -t 1:ef00 /dev/disk/by-id/wwn-0x5000c500aabbccdd && partprobe && udevadm settle",
+      "lvm pvcreate -q /dev/disk/by-id/virtio-VOLUMES",
+      "lvm vgcreate -q data /dev/disk/by-id/virtio-VOLUMES",
+      "lvm lvcreate -q --wipesignatures n --zero n -n one -L 5G data",
     ],
   },
 };

@@ -1,11 +1,8 @@
 // Records the machine it runs on: the output of every program and the content of every file that the hardware
-// layer may ask for, as JSON. Compiled by record-all.ts and put into the rig's ramdisk in the place of the
-// agent; also runs on the development machine. It only reads, except for the commands of
-// /etc/record-machine.json.
+// layer may ask for, as JSON. It only reads. `bun run test:vm -- --record` compiles it and runs it in the machines of the VM
+// matrix, after the agent; it also runs on the development machine:
 //
 //   bun test/hardware/recording/record-machine.ts OUTPUT
-//
-// Started like the agent, with options, it writes to the disk with the serial number RECORD.
 
 import {
   existsSync,
@@ -22,9 +19,6 @@ import { realSupportedLinkModes } from "../../../src/system/ethtool.ts";
 import { splitDeviceNumber } from "../../../src/system/files.ts";
 import type { StoredFile, StoredMachine } from "./recording.ts";
 
-/** Commands that make the machine more interesting, run before anything is recorded: string[][]. */
-const PREPARATION = "/etc/record-machine.json";
-
 const IPMI_CHANNELS = existsSync("/dev/ipmi0") ? Array.from({ length: 11 }, (_, index) => index + 1) : [];
 
 const PROGRAMS: readonly (readonly string[])[] = [
@@ -35,6 +29,8 @@ const PROGRAMS: readonly (readonly string[])[] = [
   ["ip", "-j", "addr"],
   ["lshw", "-quiet", "-json"],
   ["dmidecode", "-t", "bios", "-t", "processor", "-t", "memory"],
+  ["multipath", "-ll"],
+  ...(IPMI_CHANNELS.length > 0 ? [["ipmitool", "exec", "/dev/stdin"]] : []),
   ...IPMI_CHANNELS.flatMap((channel) => [
     ["ipmitool", "lan", "print", `${channel}`],
     ["ipmitool", "lan6", "print", `${channel}`],
@@ -44,6 +40,11 @@ const PROGRAMS: readonly (readonly string[])[] = [
   ]),
 ];
 
+/** What programs are told on their standard input, by command line. */
+const INPUTS: Readonly<Record<string, string>> = {
+  "ipmitool exec /dev/stdin": IPMI_CHANNELS.map((channel) => `channel info ${channel}\n`).join(""),
+};
+
 const machine: StoredMachine = {
   hostname: hostname(),
   architecture: process.arch,
@@ -51,19 +52,12 @@ const machine: StoredMachine = {
   files: {},
 };
 
-if (existsSync(PREPARATION)) {
-  for (const argv of JSON.parse(readFileSync(PREPARATION, "utf8")) as string[][]) {
-    const { exitCode, stdout, stderr } = Bun.spawnSync(argv);
-    console.log(`record: ${argv.join(" ")}: ${exitCode} ${stdout}${stderr}`);
-  }
-  Bun.spawnSync(["udevadm", "settle"]);
-}
-
 for (const argv of PROGRAMS) {
   const executable = Bun.which(argv[0] ?? "");
   if (executable === null) continue;
   const { exitCode, stdout, stderr } = Bun.spawnSync([executable, ...argv.slice(1)], {
     env: { PATH: process.env.PATH ?? "", LC_ALL: "C", LANG: "C" },
+    stdin: Buffer.from(INPUTS[argv.join(" ")] ?? ""),
   });
   machine.programs[argv.join(" ")] = { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
 }
@@ -99,7 +93,7 @@ for (const name of entries("/sys/class/net", /./)) {
 }
 recordEntries("/sys/class/block", /^(?!loop)/, [
   ...["dev", "device", "device/scsi_device", "device/vendor", "loop/backing_file", "partition", "size"],
-  ...["slaves", "holders", "device/model", "device/rev", "queue/optimal_io_size"],
+  ...["slaves", "holders", "dm/name", "dm/uuid", "device/model", "device/rev", "queue/optimal_io_size"],
   ...["queue/physical_block_size", "queue/rotational", "queue/nr_requests", "queue/scheduler"],
 ]);
 recordEntries("/sys/block", /^(?!loop)/, [""]);
@@ -111,8 +105,8 @@ recordEntries("/dev/disk/by-path", /./, [""]);
 recordEntries("/run/udev/data", /^b/, [""]);
 recordEntries("/dev", /^(?:ipmi|sd|sr|vd|nvme\d+n|md|fd\d|zram|dm-)/, [""]);
 
-const argument = process.argv[2] ?? "--";
-const output = argument.startsWith("-") ? "/dev/disk/by-id/virtio-RECORD" : argument;
+const output = process.argv[2];
+if (output === undefined) throw new Error("usage: record-machine OUTPUT");
 writeFileSync(output, `${JSON.stringify(machine, null, 1)}\n`);
 console.log(`record: written to ${output}`);
 
