@@ -30,6 +30,8 @@ export function permanentRedirect(location: string): Response {
   });
 }
 
+const NAMED: Readonly<Record<string, string>> = { "&": "amp", "<": "lt", ">": "gt" };
+
 function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+  return text.replace(/[&<>"']/g, (character) => `&${NAMED[character] ?? `#${character.charCodeAt(0)}`};`);
 }
