@@ -26,10 +26,7 @@ export const standby = defineExtension("standby", {
       writeImage(imageContext(context), image_info, configdrive ?? null),
   }),
 
-  /**
-   * The same for third parties that prepare machines ahead: no conductor sends it, and later agents have no such command. It writes
-   * the image in any case, which `force` asks of the reference.
-   */
+  /** The same for third parties that prepare machines ahead: no conductor sends it, and later agents have no such command. */
   cache_image: asyncCommand({
     summary: "The same as prepare_image, for machines that are prepared ahead of their deployment.",
     params: Type.Object({
