@@ -15,6 +15,7 @@ import { realFiles } from "./system/files.ts";
 import { printable } from "./system/printable.ts";
 import { createSystem } from "./system/real.ts";
 import { redactText } from "./system/redact.ts";
+import { RESTRAINED_WORD } from "./system/restrained-word.ts";
 import type { System } from "./system/system.ts";
 import { AGENT_VERSION } from "./version.ts";
 
@@ -101,6 +102,8 @@ async function main(argv: readonly string[]): Promise<number> {
     basename(process.argv0) === INTROSPECTION_PROGRAM ? [INTROSPECTION_WORD, ...argv] : argv;
   // Not for people: the agent starts this for each of its plug-ins.
   if (word === "plugin-host") return (await import("./plugin-process.ts")).hostPlugin();
+  // Nor is this: it runs programs of an image that need more rights than they should have.
+  if (word === RESTRAINED_WORD) return (await import("./system/restrained-exec.ts")).becomeRestrained(rest);
   const helper = Object.hasOwn(HELPERS, word) ? HELPERS[word] : undefined;
   let debug = false;
   try {

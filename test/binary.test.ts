@@ -7,7 +7,7 @@ import { readFile } from "node:fs/promises";
 import { AGENT_VERSION } from "../src/version.ts";
 import { EmbeddedConductor } from "./kit/conductor.ts";
 import type { PowerControl } from "./kit/power.ts";
-import { machineMacs, startAgentProcess } from "./support/agent-process.ts";
+import { BINARY, machineMacs, startAgentProcess } from "./support/agent-process.ts";
 
 const noPower: PowerControl = { on: async () => {}, off: async () => {}, state: async () => "power on" };
 const UUID = "6d1d8b1c-1c71-4a5b-9d0e-0a3f5d4e2c11";
@@ -49,6 +49,19 @@ test("the executable looks itself up, serves TLS with the certificate it announc
   expect(node.token).toMatch(/^\S{43}$/);
   expect(agent.log()).toContain("/v1/commands/");
   expect(agent.log()).not.toContain(node.token ?? "");
+}, 30_000);
+
+// deploy 11.78: what runs programs of an image whose root is a logical volume.
+test("the executable becomes another program, whose system calls are filtered", async () => {
+  const look = "grep -E 'SigIgn|NoNewPrivs|Seccomp:' /proc/self/status; unshare --mount true || echo refused";
+  const child = Bun.spawn([BINARY, "restrained-exec", "sh", "-c", look], {
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  expect((await child.stdout.text()).replace(/\s+/g, " ")).toBe(
+    "SigIgn: 0000000000000000 NoNewPrivs: 1 Seccomp: 2 refused ",
+  );
+  expect(await child.exited).toBe(0);
 }, 30_000);
 
 /** Opens connections to the port in the first argument, as many as the second says, and holds them; prints how many it has. */

@@ -21,13 +21,16 @@ const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const CAPABILITIES = [
   ...["chown", "dac_override", "fowner", "fsetid", "setfcap", "kill", "setgid", "setuid", "sys_chroot"],
 ];
-/** GRUB asks device mapper what a logical volume stands on, and btrfs for its subvolumes: both only tell this capability. */
+/**
+ * GRUB asks device mapper what a logical volume stands on, and btrfs for its subvolumes: both tell this capability only. What else it
+ * would permit is filtered out (restrained-exec.ts).
+ */
 const TELLING_CAPABILITY = "sys_admin";
 
 /**
  * Makes the image the root of its namespace. Not by pivot_root, which the kernel refuses while the root is the initial ram file
  * system: the mount is moved on top of it, as switch_root does. Up from there leads nowhere else, and without the right to unmount
- * nothing brings the ramdisk to light again. $1 the image, $2 its /proc, $3 the capabilities; then the program.
+ * nothing brings the ramdisk to light again. $1 the image, $2 its /proc, $3 the capabilities; then what enters it.
  */
 const ENTER = [
   ...["root=$1 proc=$2 capabilities=$3", "shift 3"],
@@ -35,7 +38,7 @@ const ENTER = [
   'mount -t proc -o ro,nosuid,nodev,noexec proc "$proc"',
   'cd "$root"',
   "mount --move . /",
-  'exec setpriv --bounding-set "$capabilities" --inh-caps=-all --no-new-privs -- chroot . "$@"',
+  'exec setpriv --bounding-set "$capabilities" --inh-caps=-all --no-new-privs -- "$@"',
 ].join("\n");
 
 export class ImageRoot implements AsyncDisposable {
@@ -116,9 +119,22 @@ export class ImageRoot implements AsyncDisposable {
     const dying = ["--pid", "--fork", "--kill-child=SIGKILL"];
     const apart = ["--mount", "--propagation", "private", "--net", "--ipc", "--uts"];
     const proc = await this.#directory("/proc");
+    const telling = await this.#needsTelling();
+    const rights = telling ? [...CAPABILITIES, TELLING_CAPABILITY] : CAPABILITIES;
+    const entering = ["chroot", ".", ...argv];
     const confined = [
       ...["unshare", ...dying, "--", "unshare", ...dying, ...apart, "--"],
-      ...["sh", "-e", "-c", ENTER, "sh", this.path, proc, await this.#capabilities(), ...argv],
+      ...[
+        "sh",
+        "-e",
+        "-c",
+        ENTER,
+        "sh",
+        this.path,
+        proc,
+        ["-all", ...rights.map((name) => `+${name}`)].join(","),
+      ],
+      ...(telling ? this.#system.restrained(entering) : entering),
     ];
     return await this.#system.run(confined, {
       environment: { PATH, ...environment },
@@ -128,17 +144,10 @@ export class ImageRoot implements AsyncDisposable {
     });
   }
 
-  /** As setpriv takes them. */
-  async #capabilities(): Promise<string> {
-    const volume = (await kernelName(this.#system, this.#device))?.startsWith("dm-") ?? false;
+  async #needsTelling(): Promise<boolean> {
+    if ((await kernelName(this.#system, this.#device))?.startsWith("dm-") === true) return true;
     const { type } = await probeFileSystem(this.#system, this.#device, this.#signal);
-    const telling = volume || type === "btrfs" ? [TELLING_CAPABILITY] : [];
-    if (telling.length > 0)
-      this.#system.log.warning(
-        `the root on ${this.#device} is a logical volume or btrfs: GRUB gets the capability ${TELLING_CAPABILITY}, with which ` +
-          "a malicious image could reach the ramdisk's files",
-      );
-    return ["-all", ...[...CAPABILITIES, ...telling].map((name) => `+${name}`)].join(",");
+    return type === "btrfs";
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@
 // deploy so with `deploy_interface = iscsi`. The target goes when the boot loader is to be installed, or before the machine
 // goes down. Source: deploy specification, chapter 7.
 
-import { holdersOf, kernelName } from "../disk/block-tree.ts";
+import { holdersOf, kernelName, partitionsOf } from "../disk/block-tree.ts";
 import { HostGuard } from "../disk/host-guard.ts";
 import {
   createLioTarget,
@@ -121,8 +121,11 @@ async function requireFree(system: System, disk: string): Promise<void> {
   try {
     await using _free = await system.blockDevices.open(disk, "write-exclusive");
   } catch (error) {
-    const holders = await holdersOf(system, (await kernelName(system, disk)) ?? "");
-    const used = holders.length === 0 ? "" : `, in use by ${holders.join(", ")}`;
+    const name = (await kernelName(system, disk)) ?? "";
+    const holders: string[] = [];
+    for (const part of [name, ...(await partitionsOf(system, name)).map((partition) => partition.name)])
+      holders.push(...(await holdersOf(system, part)));
+    const used = holders.length === 0 ? "" : `, in use by ${[...new Set(holders)].join(", ")}`;
     throw new ISCSIError(`Failed to create a target: ${errorText(error)}${used}`, { cause: error });
   }
 }

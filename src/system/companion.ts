@@ -91,7 +91,7 @@ export function parentChannel(): ParentChannel {
 }
 
 /** How this program is started: the executable alone, or the runtime and the source it runs from. */
-function ownCommand(): string[] {
+export function ownCommand(): string[] {
   const compiled = import.meta.url.includes("/$bunfs/");
   return compiled
     ? [process.execPath]

@@ -3,7 +3,7 @@
 import { hostname } from "node:os";
 import { realBlockDevices } from "./block-device.ts";
 import { realClock } from "./clock.ts";
-import { realStartCompanion } from "./companion.ts";
+import { ownCommand, realStartCompanion } from "./companion.ts";
 import { realPermanentAddress, realSupportedLinkModes } from "./ethtool.ts";
 import { realFiles } from "./files.ts";
 import { realHttpClient } from "./http-client.ts";
@@ -14,6 +14,7 @@ import { realNetworkAddresses } from "./network-addresses.ts";
 import { createRun, realFindProgram } from "./programs.ts";
 import { createCaptureFrames } from "./raw-socket.ts";
 import { realResolveHost } from "./resolver.ts";
+import { RESTRAINED_WORD } from "./restrained-word.ts";
 import type { System } from "./system.ts";
 import { realOpenUdp } from "./udp.ts";
 
@@ -35,6 +36,7 @@ export function systemLoggingTo(
     run: createRun(realClock, logging.log.named(`${name}.programs`)),
     findProgram: realFindProgram,
     startCompanion: realStartCompanion,
+    restrained: (argv) => [...ownCommand(), RESTRAINED_WORD, ...argv],
     files: realFiles,
     blockDevices: realBlockDevices,
     http: realHttpClient,

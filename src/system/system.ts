@@ -23,6 +23,8 @@ export type System = {
   readonly findProgram: FindProgram;
   /** Starts another process of this executable, for code that is not the agent's own; see companion.ts. */
   readonly startCompanion: StartCompanion;
+  /** The command line that runs another one with filtered system calls; see restrained-exec.ts. */
+  readonly restrained: (argv: readonly string[]) => readonly string[];
   readonly files: Files;
   /** Raw access to disks and partitions (or regular files standing in for them). */
   readonly blockDevices: BlockDevices;

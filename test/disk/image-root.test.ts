@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { familyOf } from "../../src/disk/confined-dev.ts";
 import { ImageRoot } from "../../src/disk/image-root.ts";
 import { createSystem } from "../../src/system/real.ts";
+import type { System } from "../../src/system/system.ts";
 import { type LoopDevice, loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import { rejection } from "../support/rejection.ts";
 
@@ -34,9 +35,18 @@ beforeAll(async () => {
 
 afterAll(() => rm(tree, { recursive: true }));
 
+/** The capability that GRUB needs to be told what is below a volume. */
+const SYS_ADMIN = 1n << 21n;
+
+/** The same machine, but every file system is said to be btrfs, of which there is none here. */
+const onBtrfs: System = {
+  ...system,
+  run: async (argv, options) =>
+    argv[0] === "blkid" ? { exitCode: 0, stdout: "TYPE=btrfs\n", stderr: "" } : system.run(argv, options),
+};
+
 /** Runs the hostile program on a disk of its own beside another one; its report. */
-async function runHostile(change: () => Promise<void>, signal: AbortSignal) {
-  await change();
+async function runHostile(machine: System, signal: AbortSignal) {
   await using own = await loopDevice(64 * MEBIBYTE);
   await using other = await loopDevice(8 * MEBIBYTE);
   await tool("parted", "-s", own.path, "mklabel", "msdos", "mkpart", "primary", "1MiB", "60MiB");
@@ -51,7 +61,7 @@ async function runHostile(change: () => Promise<void>, signal: AbortSignal) {
   const { port } = server.address() as { port: number };
   const number = await system.files.deviceNumber(other.path);
   try {
-    await using image = await ImageRoot.mount(system, `${own.path}p1`, signal);
+    await using image = await ImageRoot.mount(machine, `${own.path}p1`, signal);
     await image.prepareToRun([own.path]);
     const words = [port, number?.major, number?.minor, import.meta.path, SECRET].map(String);
     const ended = image.run(["grub-install", ...words]);
@@ -82,20 +92,20 @@ async function sleepers(): Promise<string[]> {
   return found;
 }
 
-test.skipIf(noLoopDevices !== null)(
-  "a hostile program of an image finds no token, no network, no way out, no other disk, and does not stay",
-  async () => {
-    const { own, served, outcome, report, left } = await runHostile(
-      async () => {},
-      new AbortController().signal,
-    );
+test.skipIf(noLoopDevices !== null).each([
+  ["on an ordinary root", system, 0n],
+  ["on a root of which GRUB has to be told more", onBtrfs, SYS_ADMIN],
+])(
+  "a hostile program of an image finds no token, no network, no way out, no other disk, and does not stay: %s",
+  async (_, machine, more) => {
+    const { own, served, outcome, report, left } = await runHostile(machine, new AbortController().signal);
     expect(outcome).toBeNull();
     expect(report.get("done")).toBe("yes");
-    const worked = [...report].filter(
-      ([name, result]) => name !== "done" && name !== "block devices" && result !== "refused",
-    );
+    expect(BigInt(`0x${report.get("capabilities")}`) & SYS_ADMIN).toBe(more);
+    const told = new Set(["done", "capabilities", "block devices"]);
+    const worked = [...report].filter(([name, result]) => !told.has(name) && result !== "refused");
     expect(worked).toEqual([]);
-    expect(report.size).toBeGreaterThan(28);
+    expect(report.size).toBeGreaterThan(29);
     const nodes = report.get("block devices")?.split(" ") ?? [];
     expect(nodes.filter((path) => !path.startsWith("/dev/disk/"))).toEqual([own.path, `${own.path}p1`]);
     expect(served).toEqual([]);
@@ -108,11 +118,12 @@ test.skipIf(noLoopDevices !== null)(
   "one that ignores signals and has left its parent ends when the command is aborted",
   async () => {
     const abort = new AbortController();
-    const hang = () => writeFile(`${tree}/hang`, "");
-    const running = runHostile(hang, abort.signal);
+    await writeFile(`${tree}/hang`, "");
+    const running = runHostile(system, abort.signal);
     while ((await sleepers()).filter((line) => line.includes("sleep")).length === 0) await Bun.sleep(50);
     abort.abort(new Error("the agent ends"));
     const { outcome, left } = await running;
+    await rm(`${tree}/hang`);
     expect(String(outcome)).toContain("the agent ends");
     expect(left).toEqual([]);
   },

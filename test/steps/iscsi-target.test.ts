@@ -208,12 +208,18 @@ describe("the kernel's target", () => {
   test("a disk in use is refused before anything is made, and its user is named", async () => {
     const { start, journal } = machine({
       busy: true,
-      files: { ...WITH_LIO, "/sys/devices/vda/holders/dm-0": { link: "../dm-0" } },
+      files: {
+        ...WITH_LIO,
+        "/sys/devices/vda/holders/md0": { link: "../md0" },
+        "/sys/devices/vda/vda2/partition": "2\n",
+        "/sys/class/block/vda2": { link: "/sys/devices/vda/vda2" },
+        "/sys/devices/vda/vda2/holders/dm-0": { link: "../dm-0" },
+      },
     });
     expect(await rejection(start())).toMatchObject({
       type: "ISCSIError",
       details:
-        "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY, in use by dm-0",
+        "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY, in use by md0, dm-0",
     });
     expect(journal).toEqual(["mkdir iscsi"]);
   });

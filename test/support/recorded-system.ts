@@ -88,6 +88,7 @@ export function recordedSystem(recording: Recording = {}): RecordedSystem {
     startCompanion: () => {
       throw new Error("no second process can be started: none is recorded");
     },
+    restrained: (argv) => argv,
     files: recordedFiles(fileMap),
     blockDevices: {
       open: async (path) => {

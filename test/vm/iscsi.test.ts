@@ -48,17 +48,24 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
       expect(await agent.shell(left)).toBe("");
       expect(await held(agent)).toBe("free");
       expect(await agent.shell("ls /dev/vda*")).toBe("/dev/vda  /dev/vda1");
-      await agent.shell("iscsiadm -m node -o delete; true");
+      await agent.shell("timeout 60 iscsiadm -m session -u; iscsiadm -m node -o delete; true");
       // Nothing was offered by now: nothing is taken back, and the disk has a boot sector of its own.
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED" });
 
-      // A disk in use is not offered.
+      // A disk in use is not offered, unless what uses it is to go.
       await agent.shell(
-        "mkfs.ext4 -q -F -E nodiscard /dev/vda1 && mkdir -p /mnt/x && mount /dev/vda1 /mnt/x",
+        "wipefs -qaf /dev/vda1 && pvcreate -qy /dev/vda1 && vgcreate -q group /dev/vda1 && lvcreate -qy -L 8M -n volume group",
       );
       const refused = await start({ wipe_disk_metadata: false });
-      expect(refused).toMatchObject({ command_status: "FAILED" });
-      await agent.shell("umount /mnt/x");
+      expect(refused).toMatchObject({
+        command_status: "FAILED",
+        command_error: {
+          type: "ISCSIError",
+          details:
+            "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY, in use by dm-0",
+        },
+      });
+      expect(await portals(agent)).toBe("");
 
       // --- tgtd ---
       await agent.shell(
@@ -66,6 +73,7 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
           "echo 'install target_core_mod /bin/false' > /etc/modprobe.d/no-lio.conf",
       );
       expect(await start({ portal_port: 3261 })).toMatchObject({ command_status: "SUCCEEDED" });
+      expect(await agent.shell("pidof tgtd")).toMatch(/^\d+/);
       await writeFromOutside(agent, 3261, 3);
       expect(await logInInside(agent, 3261)).toEndWith("-lun-1");
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED", command_error: null });
@@ -94,17 +102,34 @@ test.skipIf(!askedFor)(
   TIMEOUT,
 );
 
-/** As `find` prints it; names that are chosen at random are replaced. */
-const LIO_TREE: string[] = [];
-
+/** What the target is like, a line each; a library for LIO (rtslib) makes the same. */
 async function tree(agent: AgentMachine): Promise<string[]> {
-  const output = await agent.shell(`find ${CONFIGFS} | sort; find ${CONFIGFS} -type l -exec ls -l {} +`);
-  console.log(output);
-  return output.split(/\r?\n/);
+  const output = await agent.shell(
+    `cd ${CONFIGFS}; ` +
+      `for path in core/iblock_0/${IQN}/enable core/iblock_0/${IQN}/udev_path iscsi/${IQN}/tpgt_1/enable ` +
+      `iscsi/${IQN}/tpgt_1/attrib/authentication iscsi/${IQN}/tpgt_1/attrib/demo_mode_write_protect ` +
+      `iscsi/${IQN}/tpgt_1/attrib/generate_node_acls; do echo "$path: $(cat $path)"; done; ` +
+      `grep -o 'readonly: .' core/iblock_0/${IQN}/info; cat core/iblock_0/${IQN}/wwn/vpd_unit_serial; ` +
+      `ls iscsi/${IQN}/tpgt_1/lun iscsi/${IQN}/tpgt_1/np; find iscsi/${IQN}/tpgt_1/lun -type l -exec readlink -f {} +`,
+  );
+  return output.split(/\r?\n/).map((line) => line.replace(/[0-9a-f]{8}-[0-9a-f-]{27}$/, "UUID"));
 }
 
+const LIO_TREE = [
+  `core/iblock_0/${IQN}/enable: 1`,
+  `core/iblock_0/${IQN}/udev_path: /dev/vda`,
+  `iscsi/${IQN}/tpgt_1/enable: 1`,
+  `iscsi/${IQN}/tpgt_1/attrib/authentication: 0`,
+  `iscsi/${IQN}/tpgt_1/attrib/demo_mode_write_protect: 0`,
+  `iscsi/${IQN}/tpgt_1/attrib/generate_node_acls: 1`,
+  "readonly: 0",
+  "T10 VPD Unit Serial Number: UUID",
+  ...[`iscsi/${IQN}/tpgt_1/lun:`, "lun_1", "", `iscsi/${IQN}/tpgt_1/np:`, "[::]:3260"],
+  `${CONFIGFS}/core/iblock_0/${IQN}`.replace(NODE, "UUID"),
+];
+
 async function portals(agent: AgentMachine): Promise<string> {
-  return await agent.shell(`ls ${CONFIGFS}/iscsi/${IQN}/tpgt_1/np`);
+  return await agent.shell(`ls ${CONFIGFS}/iscsi/${IQN}/tpgt_1/np 2>/dev/null; true`);
 }
 
 /** An MBR disk with one partition, and something in it. */
