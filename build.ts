@@ -1,27 +1,44 @@
 // Makes dist/ironic-python-agent-<target>: one executable that needs nothing but glibc; and dist/sdk: types for plug-ins.
 //
 //   bun run build.ts [--target x64|arm64]…     default: x64 (baseline: no AVX2 needed)
+//   bun run build.ts --release                 all targets, and dist/release with everything that a release has
 //
 // The other runtimes come through the npm registry, so cross-building works anywhere the registry is reached.
 
 import { mkdir, rm, stat } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { makeRelease } from "./build/release.ts";
 import { buildSdk } from "./build/sdk.ts";
 
 const TARGETS = { x64: "bun-linux-x64-baseline", arm64: "bun-linux-arm64" } as const;
 type Target = keyof typeof TARGETS;
 
-const { values } = parseArgs({ options: { target: { type: "string", multiple: true, default: ["x64"] } } });
-for (const name of values.target) {
-  if (!Object.hasOwn(TARGETS, name)) {
-    console.error(`build.ts: unknown target "${name}"; known: ${Object.keys(TARGETS).join(", ")}`);
-    process.exit(2);
-  }
-  await build(name as Target);
+const { values } = parseArgs({
+  options: {
+    target: { type: "string", multiple: true, default: ["x64"] },
+    release: { type: "boolean", default: false },
+  },
+});
+const names = values.release ? Object.keys(TARGETS) : values.target;
+for (const name of names) {
+  if (Object.hasOwn(TARGETS, name)) continue;
+  console.error(`build.ts: unknown target "${name}"; known: ${Object.keys(TARGETS).join(", ")}`);
+  process.exit(2);
 }
-await buildSdk();
+try {
+  const executables: string[] = [];
+  for (const name of names) executables.push(await build(name as Target));
+  await buildSdk();
+  if (values.release) await makeRelease(executables);
+} catch (error) {
+  // The bundler's own error only says that there are some.
+  const causes = error instanceof AggregateError ? error.errors : [error];
+  for (const cause of causes) console.error(`build.ts: ${cause instanceof Error ? cause.message : cause}`);
+  process.exit(1);
+}
 
-async function build(target: Target): Promise<void> {
+/** The path of the executable. */
+async function build(target: Target): Promise<string> {
   const started = performance.now();
   await mkdir("dist", { recursive: true });
   const outfile = `dist/ironic-python-agent-linux-${target}`;
@@ -55,4 +72,5 @@ async function build(target: Target): Promise<void> {
   const { size } = await stat(outfile);
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(`${outfile}  ${(size / 1e6).toFixed(1)} MB  ${seconds} s`);
+  return outfile;
 }

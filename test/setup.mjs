@@ -150,6 +150,16 @@ const MODES = {
     summary: false,
     steps: (args) => [{ name: "build", argv: ["bun", "run", "build.ts", ...args], quiet: true }],
   },
+  release: {
+    packages: () => [],
+    summary: false,
+    steps: () => [{ name: "release", argv: ["bun", "run", "build.ts", "--release"], quiet: true }],
+  },
+  "test:release": {
+    packages: () => ["git"],
+    summary: false,
+    steps: () => [{ name: "release", argv: ["bun", "run", "test/build/reproducible.ts"], quiet: true }],
+  },
   image: {
     packages: () => IMAGE_PACKAGES,
     summary: false,

@@ -1,0 +1,66 @@
+// npm run test:release: two releases of the same sources, made in different places, at different times and under different
+// settings, are the same to the last bit. Exit code 0 if they are.
+
+import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { run } from "../rig/programs.ts";
+
+const ROOT = resolve(import.meta.dir, "../..");
+const RELEASE = "dist/release";
+const BUILD_TIMEOUT_MS = 900_000;
+
+/** What may be different where somebody else builds. */
+const BUILDERS = [
+  { path: "a", umask: "022", env: { TZ: "UTC", LANG: "C.UTF-8", HOME: "/root" } },
+  {
+    path: "builds/of/somebody/else",
+    umask: "077",
+    env: { TZ: "Asia/Tokyo", LANG: "tr_TR.UTF-8", HOME: "/" },
+  },
+];
+
+const { stdout } = await run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"], {
+  cwd: ROOT,
+});
+const files = stdout.split("\0").filter((name) => name !== "");
+const { stdout: commitTime } = await run(["git", "log", "-1", "--format=%ct"], { cwd: ROOT });
+const work = await mkdtemp(join(tmpdir(), "test-release-"));
+try {
+  const releases: string[] = [];
+  for (const { path, umask, env } of BUILDERS) {
+    const directory = join(work, path);
+    console.log(`building in ${directory}`);
+    for (const name of files) {
+      await mkdir(dirname(join(directory, name)), { recursive: true });
+      await cp(join(ROOT, name), join(directory, name));
+    }
+    await run(["cp", "-a", "--reflink=auto", join(ROOT, "node_modules"), join(directory, "node_modules")]);
+    const build = `umask ${umask} && exec "$0" run build.ts --release`;
+    await run(["sh", "-c", build, process.execPath], {
+      cwd: directory,
+      env: { ...env, SOURCE_DATE_EPOCH: commitTime.trim() },
+      timeoutMs: BUILD_TIMEOUT_MS,
+    });
+    await run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], { cwd: join(directory, RELEASE) });
+    releases.push(join(directory, RELEASE));
+  }
+  process.exitCode = (await differences(releases)) === 0 ? 0 : 1;
+} finally {
+  await rm(work, { recursive: true, force: true });
+}
+
+/** Prints a line per file; how many are not the same everywhere. */
+async function differences([first = "", ...others]: string[]): Promise<number> {
+  let count = 0;
+  const names = new Set((await Promise.all([first, ...others].map((path) => readdir(path)))).flat());
+  for (const name of [...names].sort()) {
+    const contents = await Promise.all(
+      [first, ...others].map((path) => readFile(join(path, name)).catch(() => null)),
+    );
+    const same = contents.every((content) => content !== null && contents[0]?.equals(content));
+    console.log(`${same ? "the same  " : "DIFFERENT "} ${name}`);
+    if (!same) count++;
+  }
+  return count;
+}
