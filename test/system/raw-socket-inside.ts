@@ -2,8 +2,8 @@
 // capture at the other ends got.
 
 import { realClock } from "../../src/system/clock.ts";
-import { cString, openLibC, structure } from "../../src/system/libc.ts";
 import { realSupportedLinkModes } from "../../src/system/ethtool.ts";
+import { cString, openLibC, structure } from "../../src/system/libc.ts";
 import { createCaptureFrames, FrameCaptureError } from "../../src/system/raw-socket.ts";
 import { tool } from "../support/loop-device.ts";
 
