@@ -70,6 +70,11 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
   { program: "mkfs.vfat", package: "dosfstools", without: "EFI system partitions cannot be made" },
   { program: "qemu-img", package: "qemu-utils", without: "only raw images can be deployed" },
   {
+    program: "prlimit",
+    package: "util-linux",
+    without: "images that are neither raw nor written by the agent itself cannot be converted",
+  },
+  {
     program: "efibootmgr",
     package: "efibootmgr",
     without: "UEFI boot entries cannot be read, set or cleaned",
