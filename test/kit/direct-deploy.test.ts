@@ -204,7 +204,7 @@ describe("the iscsi deploy interface", () => {
       lab.conductor.deploy(lab.node, { ...REQUEST, overIscsi: () => Promise.reject(new Error("written")) }),
     );
     await lab.heartbeat();
-    await expect(end).rejects.toThrow(/Failed to start the iSCSI target to deploy the node .* why/);
+    expect(await thrower(end)).toThrow(/Failed to start the iSCSI target to deploy the node .* why/);
     expect(lab.node.provisionState).toBe("deploy failed");
   });
 });
