@@ -23,13 +23,20 @@ export function contentEncoding({ headers }: HttpResponse): ContentEncoding | nu
 }
 
 /** The file's own bytes. @throws HttpFault, which may be tried again, for a body that does not unpack */
-export async function* decoded(
+export function decoded(
   chunks: AsyncGenerator<Uint8Array, void, void>,
   encoding: ContentEncoding,
 ): AsyncGenerator<Uint8Array, void, void> {
   const unpack = CODINGS[encoding];
+  return unpack === null ? chunks : withFaults(unpack(chunks), encoding);
+}
+
+async function* withFaults(
+  unpacked: AsyncGenerator<Uint8Array, void, void>,
+  encoding: ContentEncoding,
+): AsyncGenerator<Uint8Array, void, void> {
   try {
-    yield* unpack === null ? chunks : unpack(chunks);
+    yield* unpacked;
   } catch (error) {
     if (!(error instanceof UnpackError)) throw error;
     throw new HttpFault(`the body, packed with ${encoding} for the way, does not unpack: ${error.message}`, {

@@ -57,10 +57,15 @@ const { values, positionals } = parseArgs({
 const rounds = Number(values.rounds);
 const chosen = CASES.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 
+const running = new Set<Bun.Subprocess>();
+
 async function run(...argv: string[]): Promise<string> {
   const child = Bun.spawn(argv, { stdin: "ignore", stdout: "pipe", stderr: "inherit" });
+  running.add(child);
   const output = await new Response(child.stdout).text();
-  if ((await child.exited) !== 0) throw new Error(`${argv.join(" ")}: exit code ${child.exitCode}`);
+  await child.exited;
+  running.delete(child);
+  if (child.exitCode !== 0) throw new Error(`${argv.join(" ")}: exit code ${child.exitCode}`);
   return output;
 }
 
@@ -95,11 +100,11 @@ async function webServer(root: string) {
   const configuration = `${root}/nginx.conf`;
   await writeFile(
     configuration,
-    `worker_processes 1; pid ${root}/nginx.pid; error_log stderr; daemon off; user root;
+    `worker_processes 1; error_log /dev/null; pid ${root}/nginx.pid; daemon off; user root;
      events {}
      http { access_log off; sendfile on; server { listen 127.0.0.1:${port}; root ${root}; } }\n`,
   );
-  const child = Bun.spawn(["nginx", "-e", "stderr", "-c", configuration], {
+  const child = Bun.spawn(["nginx", "-e", "/dev/null", "-c", configuration], {
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
@@ -140,6 +145,12 @@ async function disk(directory: string) {
     },
   };
 }
+
+// A Ctrl-C leaves no loop device behind.
+for (const signal of ["SIGINT", "SIGTERM"] as const)
+  process.on(signal, () => {
+    for (const child of running) child.kill();
+  });
 
 const directory = await mkdtemp(`${values.scratch}/bench-image-`);
 const rows: Row[] = [];
