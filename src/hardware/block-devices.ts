@@ -3,6 +3,7 @@
 
 import { devicePath } from "../disk/block-tree.ts";
 import { settleUdev } from "../disk/rescan.ts";
+import { mapLimited } from "../map-limited.ts";
 import type { System } from "../system/system.ts";
 import { type LsblkDevice, listBlockDeviceRows, selectDevices } from "./lsblk.ts";
 import type { BlockDevice, InventoryDisk } from "./manager.ts";
@@ -27,7 +28,7 @@ export async function listBlockDevices(
   if (options.includePartitions === true) {
     devices.push(...selectDevices(rows, { types: ["part"], ignoreRaid: true }));
   }
-  return Promise.all(devices.map((device) => describeDevice(system, device, links)));
+  return mapLimited(devices, (device) => describeDevice(system, device, links));
 }
 
 /** What the inventory shows of a device: no file system identifiers, no lists. */
@@ -81,7 +82,7 @@ async function describeDevice(
 async function readByPathLinks(system: System): Promise<Map<string, string>> {
   const links = new Map<string, string>();
   const names = await system.files.list(BY_PATH);
-  const targets = await Promise.all(names.map((name) => system.files.readLink(`${BY_PATH}/${name}`)));
+  const targets = await mapLimited(names, (name) => system.files.readLink(`${BY_PATH}/${name}`));
   for (const [index, name] of names.entries()) {
     const target = targets[index];
     if (target === null || target === undefined) continue;

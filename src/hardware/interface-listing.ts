@@ -1,6 +1,7 @@
 // The network interfaces of the machine as Ironic sees them: what is there, what LLDP tells of it, and the
 // VLANs the operator wants on top. Rules: hardware specification 4.1, 4.5, 4.6.
 
+import { mapLimited } from "../map-limited.ts";
 import type { System } from "../system/system.ts";
 import type { LldpData } from "./lldp.ts";
 import type { NetworkInterface } from "./manager.ts";
@@ -26,7 +27,7 @@ export async function listInterfaces(system: System, sources: ListingSources): P
   const withLldp = sources.lldp && !quick;
   const nothing: LldpData = {};
   const [described, lldp] = await Promise.all([
-    Promise.all(names.map(describe)),
+    mapLimited(names, describe),
     withLldp ? sources.collectLldp(names) : nothing,
   ]);
   const interfaces: NetworkInterface[] = [];

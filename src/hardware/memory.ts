@@ -2,6 +2,7 @@
 // number, which it takes from lshw: the sum of the modules in SMBIOS, but never less than the memory blocks
 // the kernel has online. Rules: hardware specification 1.3.
 
+import { mapLimited } from "../map-limited.ts";
 import type { System } from "../system/system.ts";
 import { lshwMemory } from "./lshw.ts";
 import type { Memory } from "./manager.ts";
@@ -49,8 +50,7 @@ async function onlineMemory(system: System): Promise<number | null> {
   const size = Number.parseInt((await system.files.readAttribute(`${BLOCKS}/block_size_bytes`)) ?? "", 16);
   if (!(size > 0)) return null;
   const names = (await system.files.list(BLOCKS)).filter((name) => /^memory\d+$/.test(name));
-  const states = await Promise.all(
-    names.map((name) => system.files.readAttribute(`${BLOCKS}/${name}/online`)),
-  );
+  // Machines with terabytes have tens of thousands of them.
+  const states = await mapLimited(names, (name) => system.files.readAttribute(`${BLOCKS}/${name}/online`));
   return states.filter((state) => state === "1").length * size;
 }

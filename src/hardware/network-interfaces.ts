@@ -2,6 +2,7 @@
 // Rules: hardware specification 4.1–4.3.
 
 import { errorText, IncompatibleHardwareMethodError } from "../errors.ts";
+import { mapLimited } from "../map-limited.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import type { BiosDeviceNames } from "./biosdevname.ts";
@@ -19,13 +20,11 @@ const NO_ADDRESSES: LinkAddresses = { ipv4: [], ipv4PrefixLengths: [], ipv6: [],
  */
 export async function interfaceNames(system: System): Promise<string[]> {
   const names = await system.files.list(CLASS);
-  const candidates = await Promise.all(
-    names.map(async (name) => ({
-      name,
-      belongs: await belongsToMachine(system, name),
-      index: Number((await system.files.readAttribute(`${CLASS}/${name}/ifindex`)) ?? Number.NaN),
-    })),
-  );
+  const candidates = await mapLimited(names, async (name) => ({
+    name,
+    belongs: await belongsToMachine(system, name),
+    index: Number((await system.files.readAttribute(`${CLASS}/${name}/ifindex`)) ?? Number.NaN),
+  }));
   return candidates
     .filter(({ belongs }) => belongs)
     .sort((left, right) => left.index - right.index || (left.name < right.name ? -1 : 1))

@@ -1,6 +1,7 @@
 // The collector pci-devices. Rules: hardware specification 11.1.
 
 import type { JsonObject } from "../json.ts";
+import { mapLimited } from "../map-limited.ts";
 import type { System } from "../system/system.ts";
 import type { Collector } from "./collector.ts";
 
@@ -9,7 +10,7 @@ const DEVICES = "/sys/bus/pci/devices";
 export const collectPci: Collector = async ({ system }) => {
   if ((await system.files.targetKind(DEVICES)) !== "directory") throw new Error(`there is no ${DEVICES}`);
   const names = await system.files.list(DEVICES);
-  const devices = await Promise.all(names.map((name) => describeDevice(system, name)));
+  const devices = await mapLimited(names, (name) => describeDevice(system, name));
   return { pci_devices: devices.filter((device) => device !== null) };
 };
 
