@@ -170,11 +170,13 @@ describe.concurrent("the executable and its Ironic", () => {
 
   test("11.17 and contract 10.6: a lookup that never succeeds ends it with 1, after its time", async () => {
     await using ironic = scriptedIronic({ answer: () => null });
+    const started = performance.now() / 1000;
     await using agent = await startAgentProcess("--api_url", ironic.url, "--lookup_timeout", "3");
     expect(await agent.exited).toBe(1);
-    // From the first question on: what the start of a process takes here is not its doing.
-    const took = performance.now() / 1000 - (ironic.received[0]?.time ?? 0);
-    expect(took).toBeWithin(2.9, 10);
+    const ended = performance.now() / 1000;
+    expect(ended - started).toBeGreaterThan(3);
+    // What starting and ending a process takes on a busy machine is not its doing.
+    expect((ironic.received.at(-1)?.time ?? 0) - (ironic.received[0]?.time ?? 0)).toBeLessThan(9);
     expect(agent.log()).toContain("Could not look up node info. Check logs for details.");
   }, 60_000);
 

@@ -13,7 +13,14 @@ const FRAME = /^\s+at (?:(?:async |new )?(\S[^(]*) \()?(.+?):(\d+)(?::\d+)?\)?$/
 /** The caller of `method`; null if the stack does not tell. */
 export function callerOf(method: (...args: never[]) => unknown): LogPlace | null {
   const holder: { stack?: string } = {};
-  Error.captureStackTrace(holder, method);
+  // The runtime writes a stack down frame by frame, looking each up in the source map; one is enough here.
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 1;
+  try {
+    Error.captureStackTrace(holder, method);
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
   return parseFrame(holder.stack?.split("\n")[1] ?? "");
 }
 
