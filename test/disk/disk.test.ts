@@ -190,6 +190,7 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     },
   );
 
+  // deploy 11.59
   testOnDisk("two partitions labelled config-2 are an error that names both", async (disk) => {
     await tool("sgdisk", "-n", "1:1M:+10M", "-n", "2:20M:+10M", disk.path);
     await tool("partprobe", disk.path);
@@ -204,6 +205,7 @@ describe("a config drive as it comes over the wire", () => {
   const origin = { nodeUuid: "node", url: null };
   const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString("base64");
 
+  // deploy 11.54; deploy 10, bug 34
   test("base64 of gzip, with and without line breaks, base64 of an image, and an image itself", async () => {
     const image = await fatImage();
     const packed = base64(gzipSync(image));
@@ -212,6 +214,7 @@ describe("a config drive as it comes over the wire", () => {
     expect((await decodeConfigDrive(new TextEncoder().encode(packed), origin)).length).toBe(image.length);
   });
 
+  // deploy 11.55
   test.each([
     ["no base64", "%%%", "is not base64 encoded"],
     ["cut base64", base64(gzipSync("x")).slice(0, -3), "is not base64 encoded"],

@@ -5,6 +5,7 @@ import { expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { InvalidCommandParamsError } from "../../src/errors.ts";
 import type { JsonObject } from "../../src/json.ts";
 import { writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
@@ -117,4 +118,48 @@ test.skipIf(noLoopDevices !== null)(
     });
   },
   60_000,
+);
+
+// deploy 11.1, 11.3, 11.4, 11.5
+test.each([
+  [{}, "Image is missing 'id' field."],
+  [{ id: "i" }, "Image is missing 'urls' field."],
+  [{ id: "i", urls: [] }, "Image 'urls' must be a list with at least one element."],
+  [{ id: "i", urls: ["http://h/i"], checksum: "" }, "Image 'checksum' must be a non-empty string."],
+  [
+    { id: "i", urls: ["http://h/i"], os_hash_value: "aa" },
+    "Image 'os_hash_algo' must be a non-empty string.",
+  ],
+  [
+    { id: "i", urls: ["http://h/i"], os_hash_algo: "md5" },
+    "Image 'os_hash_value' must be a non-empty string.",
+  ],
+  [
+    { id: "i", urls: ["http://h/i"] },
+    "Image checksum is not available, either the 'checksum' field or the 'os_hash_algo' and 'os_hash_value' fields pair " +
+      "must be set for image verification.",
+  ],
+  [{ id: "../x", urls: ["http://h/i"], checksum: "a".repeat(64) }, "Image 'id' must be a file name"],
+  [{ id: "i", urls: ["file:///etc/shadow"], checksum: "a".repeat(64) }, "http:// or https:// URLs only"],
+  [
+    { id: "i", urls: ["http://h/i"], checksum: "a".repeat(64), image_type: "partition" },
+    "Image 'root_mb' must be the size of the root partition",
+  ],
+] satisfies [JsonObject, string][])(
+  "prepare_image of %j is refused at once, and is no command",
+  async (image_info, text) => {
+    for (const name of ["standby.prepare_image", "standby.cache_image"]) {
+      const { registry } = await fixture({
+        manager: { getOsInstallDevice: () => Promise.reject(new Error("the disk was asked for")) },
+      });
+      const error = await registry.execute(name, { image_info }).then(
+        () => null,
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toBeInstanceOf(InvalidCommandParamsError);
+      expect((error as InvalidCommandParamsError).details).toContain(text);
+      expect((error as InvalidCommandParamsError).code).toBe(400);
+      expect(registry.results()).toEqual([]);
+    }
+  },
 );

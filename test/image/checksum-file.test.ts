@@ -16,6 +16,7 @@ function find(text: string, name = "image.img", wanted: Parameters<typeof findCh
 }
 
 // contract 10.44
+// deploy 11.10; deploy 10, bugs 12 and 13
 describe("forms", () => {
   const forms: [string, string][] = [
     ["a single value", `${SHA256}\n`],
@@ -67,6 +68,7 @@ describe("forms", () => {
   });
 });
 
+// deploy 11.11
 describe("what is of no use", () => {
   test.each([
     ["", "Empty checksum file"],

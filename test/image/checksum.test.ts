@@ -29,6 +29,7 @@ async function choose(
 
 // contract 10.44
 describe("the algorithm", () => {
+  // deploy 11.7; deploy 10, bugs 11 and 12
   test("of a plain checksum is told by its length", async () => {
     expect(await choose({ checksum: "a".repeat(32) })).toMatchObject({ algorithm: "md5" });
     expect(await choose({ checksum: "a".repeat(64) })).toMatchObject({ algorithm: "sha256" });
@@ -41,6 +42,7 @@ describe("the algorithm", () => {
     expect((error as RestError).details).toContain("it has 40 digits");
   });
 
+  // deploy 11.8
   test("of the os_hash pair wins over the checksum; spelling is folded", async () => {
     for (const algo of ["sha256", "SHA-256", "Sha_256"])
       expect(
@@ -70,6 +72,7 @@ describe("the algorithm", () => {
 });
 
 describe("the value", () => {
+  // deploy 11.9; deploy 10, bug 9
   test("is trimmed and lower-cased", async () => {
     expect((await choose({ checksum: ` ${SHA256.toUpperCase()} ` })).expected).toBe(SHA256);
   });
@@ -93,6 +96,7 @@ describe("the value", () => {
     );
   });
 
+  // deploy 10, bug 14
   test("an unsupported algorithm together with a checksum URL takes the URL", async () => {
     const files = { "http://a/SUMS": SHA256 };
     const fields = { os_hash_algo: "crc32", os_hash_value: "ab", checksum: "http://a/SUMS" };

@@ -71,6 +71,7 @@ function patched(bytes: Uint8Array, offset: number, value: number | bigint): Uin
 
 const VIRTUAL = 8 * 1024 * 1024;
 
+// deploy 11.28
 describe("qcow2", () => {
   test.each([
     [["-o", "compat=0.10"]],
@@ -160,6 +161,7 @@ describe("qcow2", () => {
     expect(await verdict(image)).toBe(`qcow2 ${VIRTUAL}`);
   });
 
+  // deploy 11.29
   test("with a boot signature it is two things at once", async () => {
     const image = await created("qcow2");
     image[510] = 0x55;
@@ -376,6 +378,7 @@ describe("formats of others: refused unless permitted, and never if they refer t
   });
 });
 
+// deploy 11.30, 11.31, 11.32; deploy 10, bugs 21 and 22
 describe("policy", () => {
   test("disk_format raw and gpt are taken at their word, byte by byte", async () => {
     const image = await created("qcow2", "-o", "compat=1.1");

@@ -12,6 +12,7 @@ test("a public image needs none", () => {
   expect(imageAuthorization("img", { ...NONE, user: "u", password: "p" }, OFF)).toBeNull();
 });
 
+// deploy 11.22
 test("the complete header wins, then the image's credentials, then the options'", () => {
   const image: ImageAuth = {
     strategy: "http_basic",

@@ -121,6 +121,7 @@ describe("one URL", () => {
     expect(server.requests[0]?.target).toBe("/a?sig=1");
   });
 
+  // deploy 11.16; deploy 10, bug 1
   test("a cut connection goes on at the byte it stopped at", async () => {
     const server = await serve(file(CONTENT, { cutAfter: 2_000_000 }), file(CONTENT));
     const system = quickSystem();
@@ -175,6 +176,7 @@ describe("one URL", () => {
     expect(sources).toHaveLength(2);
   });
 
+  // deploy 11.17; deploy 10, bug 8
   test("a body shorter than its Content-Length is never accepted", async () => {
     const server = await serve((_, socket) => {
       socket.end("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n0123456789");
@@ -200,6 +202,7 @@ describe("one URL", () => {
     expect(content.toString()).toBe("hello");
   });
 
+  // deploy 11.18; deploy 10, bug 2
   test("a server that never answers costs the time-out, once per attempt", async () => {
     const server = await serve(silence);
     const error = await failure(fetchImage(quickSystem(), plan([server.url], { retries: 0 })));
@@ -215,6 +218,7 @@ describe("one URL", () => {
   });
 
   // contract 10.46, with the 503 below and the second URL
+  // deploy 11.14; deploy 10, bug 5
   test("404 is final at once, with the answer's text and without its secrets", async () => {
     const server = await serve(
       answer(404, { "Set-Cookie": "session=secret", "X-Hint": "gone" }, "no such image"),
@@ -230,6 +234,7 @@ describe("one URL", () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  // deploy 11.14
   test("503 is retried with the interval, then listed", async () => {
     const server = await serve(answer(503));
     const system = quickSystem();
@@ -245,6 +250,7 @@ describe("one URL", () => {
     expect((await fetchImage(quickSystem(), plan([server.url]))).content.equals(CONTENT)).toBe(true);
   });
 
+  // deploy 11.15
   test("429 waits as long as the server asks", async () => {
     const server = await serve(answer(429, { "Retry-After": 42 }), file(CONTENT));
     const system = quickSystem();
@@ -308,6 +314,7 @@ describe("one URL", () => {
     expect(system.pauses).toEqual([10, 10]);
   });
 
+  // deploy 11.19; deploy 10, bug 7
   test("the whole download has a time limit that silence does not outlast", async () => {
     const server = await serve(file(CONTENT, { stallAfter: 10 }));
     const limited = plan([server.url], { maxDuration: 0.3 });
@@ -318,6 +325,7 @@ describe("one URL", () => {
 });
 
 // contract 10.46
+// deploy 11.13; deploy 10, bug 6
 describe("several URLs", () => {
   test("the second is used when the first refuses connections or says 404", async () => {
     for (const first of [hangUp, answer(404)]) {
@@ -360,6 +368,7 @@ describe("several URLs", () => {
 describe("what the consumer says", () => {
   const wrong = (digest: string) => new ImageChecksumError("img", "/dev/x", "aa", digest);
 
+  // deploy 10, bug 3
   test("a wrong checksum is tried again from byte 0, the next URL first", async () => {
     const [a, b] = [await serve(file(CONTENT)), await serve(file(CONTENT))];
     const sources: string[] = [];
@@ -413,6 +422,7 @@ describe("what the consumer says", () => {
   });
 });
 
+// deploy 11.24
 describe("redirects", () => {
   test("a chain is followed, relative and absolute", async () => {
     const target = await serve(file(CONTENT));
@@ -443,6 +453,7 @@ describe("redirects", () => {
   });
 
   // contract 10.47
+  // deploy 11.22
   test("credentials stay with their host", async () => {
     const other = await serve(file(CONTENT));
     const first = await serve(
@@ -473,6 +484,7 @@ describe("redirects", () => {
 });
 
 // contract 10.47
+// deploy 11.20; deploy 10, bug 10
 describe("through a proxy", () => {
   test("the proxy gets the absolute URL, unless no_proxy says otherwise", async () => {
     const proxy = await serve(file(CONTENT));
@@ -505,6 +517,7 @@ describe("abort", () => {
   });
 });
 
+// deploy 11.11
 describe("small files", () => {
   test("come whole, or not at all beyond the limit", async () => {
     const server = await serve(answer(200, {}, "0123456789"));
@@ -516,6 +529,7 @@ describe("small files", () => {
   });
 });
 
+// deploy 11.26
 test("a slow consumer slows the server down instead of filling memory", async () => {
   const total = 256 * 1024 * 1024;
   const block = Buffer.alloc(1024 * 1024);

@@ -50,6 +50,7 @@ async function get(url: string, tls: TlsClientOptions): Promise<string> {
 
 const STRICT: TlsClientOptions = { verify: true, ca: null, certificate: null };
 
+// deploy 11.21
 test("a server nobody vouches for is refused, named, and accepted by cafile or insecure", async () => {
   const { url, stop } = serve(() => new Response("content"));
   try {
@@ -74,6 +75,7 @@ test("a client certificate is sent where one is asked for", async () => {
   }
 });
 
+// deploy 11.24
 test("a redirect from https to http is refused for good", async () => {
   const { url, stop } = serve(
     () => new Response(null, { status: 302, headers: { Location: "http://127.0.0.1:1/" } }),

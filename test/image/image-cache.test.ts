@@ -104,6 +104,7 @@ test("a wrong digest refuses the file", async () => {
   expect(await rejection(work)).toBeInstanceOf(ImageChecksumError);
 });
 
+// deploy 11.25; deploy 10, bug 4
 describe("room", () => {
   test("a file system that is too small is named with both numbers, before the download", async () => {
     const error = await cacheFailure(roomy({ free: GIBIBYTE }), 2 * GIBIBYTE);

@@ -20,6 +20,7 @@ const NO_CHECKSUM =
   "Image checksum is not available, either the 'checksum' field or the 'os_hash_algo' and 'os_hash_value' " +
   "fields pair must be set for image verification.";
 
+// deploy 11.1
 describe("the reference's checks, in its order", () => {
   const cases: [string, JsonObject, string][] = [
     ["nothing", {}, "Image is missing 'id' field."],
@@ -47,6 +48,7 @@ describe("the reference's checks, in its order", () => {
   ];
   test.each(cases)("%s", (_, image, expected) => expect(details(image)).toBe(expected));
 
+  // deploy 11.2
   test("an MD5 digest counts only where MD5 is permitted; a URL or a longer one always", () => {
     const md5 = { ...VALID, checksum: "a".repeat(32) };
     expect(details(md5, true)).toBe("accepted");
@@ -60,10 +62,12 @@ describe("the reference's checks, in its order", () => {
 });
 
 describe("what the reference dies on later", () => {
+  // deploy 11.3
   test.each([".", "..", "../x", "a/b", "a\0b", "", "x".repeat(256), "é".repeat(128)])("id %p", (id) =>
     expect(details({ ...VALID, id })).toStartWith("Image 'id' must be a file name"),
   );
 
+  // deploy 11.4
   test.each(["file:///etc/passwd", "ftp://a/b", "http://", "img.raw", 7])("URL %p", (url) =>
     expect(details({ ...VALID, urls: ["http://a/", url] })).toBe(
       "Image 'urls' must hold http:// or https:// URLs only.",
@@ -75,6 +79,7 @@ describe("what the reference dies on later", () => {
       expect(details({ ...VALID, proxies })).toBe("Image 'proxies' must map URL schemes to proxy URLs.");
   });
 
+  // deploy 11.6
   test("a partition image: sizes may be text, and the rest has defaults", () => {
     const partition = (more: JsonObject) =>
       parseImageInfo({ ...VALID, image_type: "partition", ...more }, { md5Enabled: true }).partition;

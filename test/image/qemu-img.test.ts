@@ -16,6 +16,7 @@ function machine(prlimit: RecordedProgram) {
   return recordedSystem({ programs: { prlimit, sync: {} } });
 }
 
+// deploy 11.33; deploy 10, bugs 17 and 19
 test("the command line: a given format, limits, and nothing guessed", async () => {
   let environment: Readonly<Record<string, string>> | undefined;
   const system = machine((_, options) => {
@@ -29,6 +30,7 @@ test("the command line: a given format, limits, and nothing guessed", async () =
   expect(environment).toEqual({ MALLOC_ARENA_MAX: "3" });
 });
 
+// deploy 11.33; deploy 10, bug 18
 describe("short memory", () => {
   const shortages = [
     "Cannot allocate memory",

@@ -310,3 +310,36 @@ test("sectors of 4096 bytes are filled up whole", async () => {
   await streamToDevice(large, pieces(image(100), 65_536), options());
   expect((await bytesOf(path)).subarray(100, 4096).every((byte) => byte === 0)).toBe(true);
 });
+
+// deploy 11.43
+test("receiving and hashing go on while the device still writes what came before", async () => {
+  const path = await disk(8 * MEBIBYTE);
+  await using device = await realBlockDevices.open(path, "write-exclusive");
+  let given = 0;
+  async function* counted(): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces(image(8 * MEBIBYTE), 65_536)) {
+      given += piece.length;
+      yield piece;
+    }
+  }
+  const seen: number[] = [];
+  const slow: BlockDevice = {
+    path,
+    size: device.size,
+    sectorSize: device.sectorSize,
+    read: (buffer, offset) => device.read(buffer, offset),
+    write: async (bytes, offset) => {
+      const before = given;
+      // Until more has come in, or nothing will: without overlap this would wait in vain.
+      for (let turns = 0; turns < 200 && given < before + MEBIBYTE && given < 8 * MEBIBYTE; turns++)
+        await Bun.sleep(1);
+      seen.push(given - before);
+      await device.write(bytes, offset);
+    },
+    flush: () => device.flush(),
+    [Symbol.asyncDispose]: async () => {},
+  };
+  await streamToDevice(slow, counted(), options());
+  // Without overlap, nothing would come during any of them; behind the last ones there is not enough left to come.
+  expect(seen.filter((bytes) => bytes >= MEBIBYTE).length).toBeGreaterThanOrEqual(3);
+});

@@ -66,6 +66,7 @@ const QCOW2 = { disk_format: "qcow2" };
 
 // contract 10.44
 describe("an image gets onto the disk", () => {
+  // deploy 11.35; deploy 10, bug 28
   onMachine(
     "raw, streamed: GPT in order to the last sector",
     {},
@@ -83,6 +84,7 @@ describe("an image gets onto the disk", () => {
     },
   );
 
+  // deploy 11.36, 11.37; deploy 10, bug 81
   onMachine(
     "MBR: the signature is the identifier, and of the old GPT nothing is left",
     {},
@@ -232,6 +234,7 @@ describe("an image gets onto the disk", () => {
     expectImage(await content(), gptImage);
   });
 
+  // deploy 11.40
   onMachine(
     "made for 4096-byte sectors, on a disk that has them",
     { sectorSize: 4096 },
@@ -286,6 +289,7 @@ describe("a config drive", () => {
     expect(await realBlockDevices.open(`${disk}p3`, "read").catch(() => null)).toBeNull();
   });
 
+  // deploy 11.54; deploy 10, bug 66
   onMachine("behind a URL, and named by image_info only", {}, async ({ disk, context }) => {
     const content = await configDrive();
     await using server = await faultServer(answer(200, {}, gzipSync(content).toString("base64")));
@@ -405,6 +409,7 @@ describe("refused with the disk untouched", () => {
       details: "URL: http",
       requests: 2,
     },
+    // deploy 11.41
     "an image larger than the disk": {
       options: { size: IMAGE - MEBIBYTE },
       type: ImageWriteError,
@@ -449,12 +454,14 @@ describe("refused with the disk untouched", () => {
       details: "Security: Image failed safety check (qcow2: it has a backing file)",
       requests: 1,
     },
+    // deploy 11.30
     "a raw image that calls itself qcow2": {
       info: QCOW2,
       type: InvalidImage,
       details: "Security: Expected format was qcow2, but image was actually gpt",
       requests: 1,
     },
+    // deploy 11.32
     "a format that is not permitted": {
       options: { config: { permitted_image_formats: ["raw"] } },
       info: { disk_format: null },
@@ -468,6 +475,7 @@ describe("refused with the disk untouched", () => {
       details: "Refused to write an image to /dev/loop",
       requests: 0,
     },
+    // deploy 11.25
     "an image larger than the memory": {
       options: {
         change: (system) => ({
@@ -526,6 +534,7 @@ describe("refused with the disk untouched", () => {
     expect((await content()).readUInt16LE(1024 + 56)).toBe(0xef53);
   });
 
+  // deploy 11.38
   onMachine("a disk that somebody holds open for himself", {}, async ({ disk, context, content }) => {
     const before = sha256(await content());
     await using _holder = await context.system.blockDevices.open(disk, "write-exclusive");
@@ -567,6 +576,7 @@ describe("failed in the middle: nothing bootable remains", () => {
   }
 
   // contract 10.45
+  // deploy 11.12
   onMachine("one flipped byte, every time", {}, async (machine) => {
     const flipped = Buffer.from(gptImage);
     flipped[5 * MEBIBYTE] = (flipped[5 * MEBIBYTE] ?? 0) ^ 1;
@@ -619,6 +629,7 @@ describe("failed in the middle: nothing bootable remains", () => {
     },
   );
 
+  // deploy 11.39; deploy 10, bug 29
   onMachine("an image of zeros has no partitions, and gets no config drive", {}, async (machine) => {
     const zeros = Buffer.alloc(IMAGE);
     await serving([file(zeros)], zeros, RAW, async (info) => {
@@ -631,6 +642,7 @@ describe("failed in the middle: nothing bootable remains", () => {
     await expectNothingBootable(machine);
   });
 
+  // deploy 11.40; deploy 10, bug 26
   onMachine("an image made for another sector size, which is said", { sectorSize: 4096 }, async (machine) => {
     await serving([file(gptImage)], gptImage, RAW, async (info) => {
       const error = await failure(writeImage(machine.context, info, null));
@@ -642,6 +654,7 @@ describe("failed in the middle: nothing bootable remains", () => {
 
   const stop = (abort: AbortController) => abort.abort(new Error("told to stop"));
 
+  // deploy 11.42
   onMachine(
     "abort while streaming",
     { onReport: ({ phase }, abort) => phase === "write" && setTimeout(stop, 300, abort) },

@@ -12,6 +12,7 @@ describe("the proxy of a URL", () => {
     expect(proxyFor("https://a.b/", { proxies: { all: "proxy:1" }, noProxy: null })).toBe("http://proxy:1");
   });
 
+  // deploy 11.20
   test("is none for exempt hosts: names and their subdomains, ports, addresses, networks, everything", () => {
     for (const [noProxy, url] of [
       ["example.com", "http://example.com/"],
