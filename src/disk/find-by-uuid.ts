@@ -25,7 +25,7 @@ export async function findByUuid(
     const ids = [known.uuid, known.partUuid, known.label];
     if (ids.some((id) => id?.toLowerCase() === uuid.toLowerCase())) return candidate;
   }
-  throw new DeviceNotFound(`No partition with UUID ${uuid} found on device ${disk}.`);
+  throw new DeviceNotFound(`No partition with UUID ${uuid} found on device ${disk}`);
 }
 
 /** Partitions, what is built on them (arrays, maps, logical volumes), and the disk itself, which may hold a file system. */

@@ -226,6 +226,7 @@ describe("UEFI", () => {
   );
 });
 
+// contract 10.51: what becomes of a root_uuid that is null, the signature of the disk, or unknown
 describe("BIOS", () => {
   onLoop(
     "a whole disk brings its own boot code: nothing to do, whatever its signature (deploy 11.76)",
@@ -242,7 +243,7 @@ describe("BIOS", () => {
   onLoop("a root file system that is not on the disk", async () => {
     const { error, disk } = await install({ uefi: false, request: { rootUuid: "0fd11ff5-cd7a-4a55" } });
     expect(error).toBeInstanceOf(DeviceNotFound);
-    expect(error?.details).toBe(`No partition with UUID 0fd11ff5-cd7a-4a55 found on device ${disk}.`);
+    expect(error?.details).toBe(`No partition with UUID 0fd11ff5-cd7a-4a55 found on device ${disk}`);
   });
 });
 
