@@ -4,28 +4,35 @@
 import { errorText } from "../errors.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
-import { diskOfPartition, kernelName, slavesOf } from "./block-tree.ts";
+import { devicePath, diskOfPartition, kernelName, slavesOf } from "./block-tree.ts";
 import { parsePairs } from "./lsblk-media.ts";
 
 /** As many of the kernel's lines as fit into an error. */
 const MAX_LINES = 3;
 
-/** Sentences for the end of an error: the disk's model and serial number, and the kernel's I/O errors on it. Never fails. */
+/** Sentences for the end of an error: model and serial number (of an array, those of its disks), and the kernel's I/O errors. Never fails. */
 export async function describeDiskFault(system: System, disk: string): Promise<string> {
   const name = (await kernelName(system, disk)) ?? "";
   // What fails under an array is one of its disks.
   const members = await Promise.all(
     (await slavesOf(system, name)).map(async (slave) => (await diskOfPartition(system, slave)) ?? slave),
   );
-  const lsblk = await outputOf(system, ["lsblk", "-P", "--nodeps", "-oMODEL,SERIAL", disk]);
-  const [row] = parsePairs(lsblk);
-  const identity = [row?.get("MODEL")?.trim(), row?.get("SERIAL")?.trim()].map((text) => text || "unknown");
+  const disks = members.length > 0 ? [...new Set(members)].map(devicePath) : [disk];
+  const lsblk = await outputOf(system, ["lsblk", "-p", "-P", "--nodeps", "-oKNAME,MODEL,SERIAL", ...disks]);
+  const rows = parsePairs(lsblk);
+  const identities = disks.map((path) => {
+    // A path of udev's making is not among lsblk's names.
+    const row =
+      rows.find((candidate) => candidate.get("KNAME") === path) ?? (disks.length === 1 ? rows[0] : null);
+    const [model, serial] = ["MODEL", "SERIAL"].map((column) => row?.get(column)?.trim() || "unknown");
+    return `${path} is model ${model}, serial number ${serial}`;
+  });
   const said = ioErrors(await outputOf(system, ["dmesg"]), [name, ...members]);
   const kernel =
     said.length === 0
-      ? "The kernel's log has no I/O error of it."
+      ? "The kernel's log has no I/O error."
       : `The kernel says: ${said.slice(-MAX_LINES).join("; ")}.`;
-  return `${disk} is model ${identity[0]}, serial number ${identity[1]}. ${kernel}`;
+  return `${identities.join("; ")}. ${kernel}`;
 }
 
 /** The kernel's lines on failed requests to these devices, without their time stamps. */

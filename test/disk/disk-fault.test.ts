@@ -37,7 +37,7 @@ test("a fault says which disk it is in the rack and what the kernel said; of an 
       "/sys/devices/virtual/block/md0/slaves/vda1": { directory: true },
     },
     programs: {
-      lsblk: { stdout: 'MODEL="QEMU HARDDISK   " SERIAL="BAD1"\n' },
+      lsblk: { stdout: 'KNAME="/dev/vda" MODEL="QEMU HARDDISK   " SERIAL="BAD1"\n' },
       dmesg: { stdout: KERNEL_LOG },
     },
   });
@@ -45,13 +45,13 @@ test("a fault says which disk it is in the rack and what the kernel said; of an 
     "/dev/vda is model QEMU HARDDISK, serial number BAD1. The kernel says: " +
       "I/O error, dev vda, sector 409600 op 0x1:(WRITE) flags 0x4800 phys_seg 254 prio class 2.",
   );
-  expect(await describeDiskFault(system, "/dev/md0")).toContain(
-    "The kernel says: I/O error, dev vda, sector",
+  expect(await describeDiskFault(system, "/dev/md0")).toStartWith(
+    "/dev/vda is model QEMU HARDDISK, serial number BAD1. The kernel says: I/O error, dev vda, sector",
   );
 });
 
 test("tools that are missing leave it open", async () => {
   expect(await describeDiskFault(recordedSystem(), "/dev/sdb")).toBe(
-    "/dev/sdb is model unknown, serial number unknown. The kernel's log has no I/O error of it.",
+    "/dev/sdb is model unknown, serial number unknown. The kernel's log has no I/O error.",
   );
 });
