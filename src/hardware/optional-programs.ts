@@ -68,7 +68,11 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
   { program: "mkfs", package: "util-linux", without: "file systems for partition images cannot be made" },
   { program: "mkfs.ext4", package: "e2fsprogs", without: "ephemeral ext4 partitions cannot be made" },
   { program: "mkfs.vfat", package: "dosfstools", without: "EFI system partitions cannot be made" },
-  { program: "qemu-img", package: "qemu-utils", without: "only raw images can be deployed" },
+  {
+    program: "qemu-img",
+    package: "qemu-utils",
+    without: "only raw images, and qcow2 images from servers that give parts, can be deployed",
+  },
   {
     program: "prlimit",
     package: "util-linux",
