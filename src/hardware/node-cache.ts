@@ -2,7 +2,7 @@
 // A node with another UUID may have other hints, so caching one waits for its disks.
 
 import { errorText } from "../errors.ts";
-import type { JsonObject } from "../json.ts";
+import { isJsonObject, type JsonObject } from "../json.ts";
 import type { Logger } from "../system/log.ts";
 
 /** Asks Ironic for the node again, with the UUID the agent knows. */
@@ -26,10 +26,10 @@ export class NodeCache {
     return this.#current;
   }
 
-  /** Stores the node; returns after its disks were waited for if its UUID is new. */
+  /** Stores the node, without its config drive; returns after its disks were waited for if its UUID is new. */
   async cache(node: JsonObject): Promise<void> {
     const known = this.#current !== null && this.#current.uuid === node.uuid;
-    this.#current = node;
+    this.#current = withoutConfigDrive(node);
     if (!known) await this.#waitForDisks();
   }
 
@@ -47,4 +47,14 @@ export class NodeCache {
       this.#log.warning(`refreshing the node from Ironic: ${errorText(error)}; using the one already known`);
     }
   }
+}
+
+/**
+ * A conductor shows the config drive to `execute_deploy_step` alone, and masks it everywhere else. It may have 64 MiB, and the node is
+ * kept for as long as the agent runs, and told to every plug-in.
+ */
+function withoutConfigDrive(node: JsonObject): JsonObject {
+  const { instance_info: info } = node;
+  if (!isJsonObject(info) || (info.configdrive ?? null) === null) return node;
+  return { ...node, instance_info: { ...info, configdrive: "******" } };
 }

@@ -24,6 +24,21 @@ test("a new UUID waits for the disks, the same one only replaces the node", asyn
   expect(waits).toHaveLength(2);
 });
 
+// contract 10.43, 3.1: unmasked in execute_deploy_step alone, as text or as an object
+test.each(["H4sIAAAA", { meta_data: {} }])("a config drive is not kept: %j", async (configdrive) => {
+  const { cache } = cacheWithCounter();
+  const given = { uuid: "a", instance_info: { image_source: "i", configdrive } };
+  await cache.cache(given);
+  expect(cache.current).toEqual({
+    uuid: "a",
+    instance_info: { image_source: "i", configdrive: "******" },
+  });
+  expect(given.instance_info.configdrive).toBe(configdrive);
+  const without = { uuid: "a", instance_info: { configdrive: null } };
+  await cache.cache(without);
+  expect(cache.current).toBe(without);
+});
+
 test("the new node is there while its disks are waited for", async () => {
   const { log } = recordedSystem();
   const seen: unknown[] = [];
