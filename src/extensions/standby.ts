@@ -13,7 +13,10 @@ const noParams = Type.Object({});
 
 const imageParams = {
   image_info: about("What Ironic says of the image: id, urls, checksum, disk_format and so on.", jsonObject),
-  configdrive: about("The config drive: gzip in base64, or its URL.", optional(Type.String())),
+  configdrive: about(
+    "The config drive: gzip in base64, its URL, or its parts (meta_data, network_data, user_data, vendor_data).",
+    optional(Type.Union([Type.String(), jsonObject])),
+  ),
 };
 
 export const standby = defineExtension("standby", {

@@ -4,6 +4,7 @@
 
 import type { Config } from "../config/config.ts";
 import { tlsClientOptions } from "../config/tls-client-options.ts";
+import { buildConfigDrive } from "../disk/config-drive-build.ts";
 import { CONFIG_DRIVE_LIMIT, decodeConfigDrive } from "../disk/config-drive-content.ts";
 import { describeDiskFault } from "../disk/disk-fault.ts";
 import { HostGuard } from "../disk/host-guard.ts";
@@ -15,7 +16,7 @@ import { type DownloadPlan, downloadBytes } from "../image/http-source.ts";
 import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.ts";
 import { cacheAndWriteImage, placeOrCacheImage, streamImage } from "../image/image-transfer.ts";
 import type { ImageTarget, TransferOptions } from "../image/transfer-options.ts";
-import type { Json } from "../json.ts";
+import { isJsonObject, type Json } from "../json.ts";
 import { BlockDeviceIoError } from "../system/block-device.ts";
 import { environmentProxies } from "../system/proxy.ts";
 import type { WrittenImage } from "./deployment.ts";
@@ -182,9 +183,19 @@ async function loadConfigDrive(
 ): Promise<Uint8Array | null> {
   const given = argument ?? image.configDrive;
   if (given === null || given === "") return null;
-  if (typeof given !== "string")
-    throw new InvalidCommandParamsError("'configdrive' must be a string: base64 of gzip, or a URL.");
   const { nodeUuid } = image;
+  if (isJsonObject(given)) {
+    const { uuid, name } = context.node;
+    const node = {
+      uuid: typeof uuid === "string" ? uuid : nodeUuid,
+      name: typeof name === "string" ? name : null,
+    };
+    return buildConfigDrive(context.system, given, node, context.signal);
+  }
+  if (typeof given !== "string")
+    throw new InvalidCommandParamsError(
+      "'configdrive' must be base64 of gzip, a URL, or an object of meta_data, network_data, user_data and vendor_data.",
+    );
   if (!isHttpUrl(given)) return decodeConfigDrive(given, { nodeUuid, url: null });
   return decodeConfigDrive(await downloadConfigDrive(context, given, nodeUuid, plan), {
     nodeUuid,

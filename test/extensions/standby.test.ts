@@ -17,8 +17,8 @@ describe.each(["standby.prepare_image", "standby.cache_image"])("%s", (command) 
       "Image 'urls' must be a list with at least one element.",
     ],
     [
-      { image_info: { id: "i", urls: ["http://h/i"], checksum: DIGEST }, configdrive: { meta_data: {} } },
-      "'configdrive' must be a string or null, not an object",
+      { image_info: { id: "i", urls: ["http://h/i"], checksum: DIGEST }, configdrive: 7 },
+      "'configdrive' must be a string or an object or null, not a number",
     ],
   ] as [JsonObject, string][])("%j is refused and not recorded", async (params, details) => {
     const { registry } = await fixture();

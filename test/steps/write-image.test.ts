@@ -304,6 +304,34 @@ describe("a config drive", () => {
     expect((await partitionBytes(disk, content.length)).equals(content)).toBe(true);
   });
 
+  // deploy 11.54
+  onMachine("made of its parts", {}, async ({ disk, context }) => {
+    const parts = {
+      meta_data: { hostname: "box" },
+      network_data: { links: [] },
+      user_data: "#cloud-config\n",
+      vendor_data: { key: 1 },
+    };
+    const node = { uuid: "node-uuid", name: "node-7" };
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      await writeImage({ ...context, node }, info, parts);
+    });
+    expect(await tool("blkid", "-p", "-o", "value", "-s", "LABEL", `${disk}p3`)).toBe("config-2\n");
+    const extracted = async (name: string) =>
+      tool("isoinfo", "-R", "-i", `${disk}p3`, "-x", `/openstack/latest/${name}`);
+    expect(JSON.parse(await extracted("meta_data.json"))).toEqual({
+      uuid: "node-uuid",
+      name: "node-7",
+      hostname: "box",
+    });
+    expect(JSON.parse(await extracted("network_data.json"))).toEqual({ links: [] });
+    expect(JSON.parse(await extracted("vendor_data2.json"))).toEqual({ key: 1 });
+    expect(await extracted("user_data")).toBe("#cloud-config\n");
+    expect(await tool("isoinfo", "-R", "-f", "-i", `${disk}p3`)).toContain(
+      "/openstack/2012-08-10/meta_data.json",
+    );
+  });
+
   const credentials: [string, Partial<OptionValues>, JsonObject, string][] = [
     [
       "basic credentials that came with the image",
@@ -345,7 +373,9 @@ describe("a config drive", () => {
       "decompressing",
       500,
     ],
-    ["is an object", { meta_data: {} }, "must be a string", 400],
+    ["is a number", 7, "must be base64 of gzip, a URL, or an object", 400],
+    ["has a part nobody knows", { metadata: {} }, "the unknown part 'metadata'", 400],
+    ["has meta data that is none", { meta_data: "x" }, "'meta_data' of 'configdrive' must be an object", 400],
     [
       "unpacks to more than 64 MiB",
       gzipSync(Buffer.alloc(64 * MEBIBYTE + 1)).toString("base64"),
