@@ -38,7 +38,8 @@ export const writeLun: WriteLun = async (lun, { image, configDrive }) => {
     const disk = join(directory, "disk");
     await run(["qemu-img", "convert", "-f", image.diskFormat, "-O", "raw", file, disk]);
     if (configDrive !== null) await addConfigDrive(disk, await sizeOf(url), configDrive);
-    await run(["qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", disk, url]);
+    // Flushed at the end: by default qemu-img leaves that out.
+    await run(["qemu-img", "convert", "-n", "-t", "writeback", "-f", "raw", "-O", "raw", disk, url]);
   } finally {
     await rm(directory, { recursive: true, force: true });
   }

@@ -78,7 +78,7 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
       expect(await logInInside(agent, 3261)).toEndWith("-lun-1");
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED", command_error: null });
       expect(await held(agent)).toBe("free");
-      expect(await agent.shell("pidof tgtd; true")).toBe("");
+      expect(await agent.shell("sleep 2; pidof tgtd; true")).toBe("");
     },
     TIMEOUT,
   );
@@ -110,7 +110,7 @@ async function tree(agent: AgentMachine): Promise<string[]> {
       `iscsi/${IQN}/tpgt_1/attrib/authentication iscsi/${IQN}/tpgt_1/attrib/demo_mode_write_protect ` +
       `iscsi/${IQN}/tpgt_1/attrib/generate_node_acls; do echo "$path: $(cat $path)"; done; ` +
       `grep -o 'readonly: .' core/iblock_0/${IQN}/info; cat core/iblock_0/${IQN}/wwn/vpd_unit_serial; ` +
-      `ls iscsi/${IQN}/tpgt_1/lun iscsi/${IQN}/tpgt_1/np; find iscsi/${IQN}/tpgt_1/lun -type l -exec readlink -f {} +`,
+      `ls -N iscsi/${IQN}/tpgt_1/lun iscsi/${IQN}/tpgt_1/np; find iscsi/${IQN}/tpgt_1/lun -type l -exec readlink -f {} +`,
   );
   return output.split(/\r?\n/).map((line) => line.replace(/[0-9a-f]{8}-[0-9a-f-]{27}$/, "UUID"));
 }
@@ -129,7 +129,7 @@ const LIO_TREE = [
 ];
 
 async function portals(agent: AgentMachine): Promise<string> {
-  return await agent.shell(`ls ${CONFIGFS}/iscsi/${IQN}/tpgt_1/np 2>/dev/null; true`);
+  return await agent.shell(`ls -N ${CONFIGFS}/iscsi/${IQN}/tpgt_1/np 2>/dev/null; true`);
 }
 
 /** An MBR disk with one partition, and something in it. */
@@ -159,7 +159,7 @@ async function writeFromOutside(agent: AgentMachine, port: number, seed: number)
       await file.write(new Uint8Array(MIB).fill(seed + at / MIB), 0, MIB, at);
   }
   const lun = `iscsi://127.0.0.1:${agent.portOf(port)}/${IQN}/1`;
-  await tool("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", image, lun);
+  await tool("qemu-img", "convert", "-n", "-t", "writeback", "-f", "raw", "-O", "raw", image, lun);
   const [disk = ""] = agent.machine.diskFiles;
   await tool("cmp", "-n", String(32 * MIB), image, disk);
 }
@@ -167,10 +167,10 @@ async function writeFromOutside(agent: AgentMachine, port: number, seed: number)
 /** Logs in with open-iscsi, without credentials, and waits for the disk; its link. */
 async function logInInside(agent: AgentMachine, port: number): Promise<string> {
   return await agent.shell(
-    "modprobe iscsi_tcp && { pidof iscsid >/dev/null || iscsid; } && mkdir -p /run/lock/iscsi && " +
+    "echo InitiatorName=iqn.1993-08.org.debian:01:test > /etc/iscsi/initiatorname.iscsi; modprobe iscsi_tcp && { pidof iscsid >/dev/null || iscsid; } && mkdir -p /run/lock/iscsi && " +
       `iscsiadm -m discovery -t st -p 127.0.0.1:${port} >/dev/null && ` +
       `iscsiadm -m node -T ${IQN} -p 127.0.0.1:${port} -l >/dev/null && udevadm settle && ` +
-      "ls /dev/disk/by-path/*-lun-1",
+      "ls -N /dev/disk/by-path/*-lun-1",
   );
 }
 
