@@ -42,13 +42,16 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
       expect(await portals(agent)).toBe("[::]:3261");
       await writeFromOutside(agent, 3261, 2);
       expect(await logInInside(agent, 3261)).toBe(`/dev/disk/by-path/ip-127.0.0.1:3261-iscsi-${IQN}-lun-1`);
+      // The agent would take the disk it sees of itself for one to install to.
+      await logOutInside(agent);
       // A session is no reason to keep the disk.
+      const session = await holdSession(agent, 3261);
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED", command_error: null });
+      session.kill();
       const left = `ls -d ${CONFIGFS}/core/iblock_* ${CONFIGFS}/iscsi/iqn* 2>/dev/null; true`;
       expect(await agent.shell(left)).toBe("");
       expect(await held(agent)).toBe("free");
       expect(await agent.shell("ls /dev/vda*")).toBe("/dev/vda  /dev/vda1");
-      await agent.shell("timeout 60 iscsiadm -m session -u; iscsiadm -m node -o delete; true");
       // Nothing was offered by now: nothing is taken back, and the disk has a boot sector of its own.
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED" });
 
@@ -76,6 +79,7 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
       expect(await agent.shell("pidof tgtd")).toMatch(/^\d+/);
       await writeFromOutside(agent, 3261, 3);
       expect(await logInInside(agent, 3261)).toEndWith("-lun-1");
+      await logOutInside(agent);
       expect(await install(agent)).toMatchObject({ command_status: "SUCCEEDED", command_error: null });
       expect(await held(agent)).toBe("free");
       expect(await agent.shell("sleep 2; pidof tgtd; true")).toBe("");
@@ -172,6 +176,23 @@ async function logInInside(agent: AgentMachine, port: number): Promise<string> {
       `iscsiadm -m node -T ${IQN} -p 127.0.0.1:${port} -l >/dev/null && udevadm settle && ` +
       "ls -N /dev/disk/by-path/*-lun-1",
   );
+}
+
+async function logOutInside(agent: AgentMachine): Promise<void> {
+  await agent.shell("iscsiadm -m node -u && iscsiadm -m node -o delete && udevadm settle");
+}
+
+/** An initiator outside that stays logged in until it is killed. */
+async function holdSession(agent: AgentMachine, port: number): Promise<Bun.Subprocess> {
+  const lun = `iscsi://127.0.0.1:${agent.portOf(port)}/${IQN}/1`;
+  const initiator = Bun.spawn(["qemu-io", "-f", "raw", lun], {
+    stdin: "pipe",
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  const sessions = `${CONFIGFS}/iscsi/${IQN}/tpgt_1/dynamic_sessions`;
+  await agent.shell(`until tr -d '\\0' < ${sessions} | grep -q iqn; do sleep 0.2; done`);
+  return initiator;
 }
 
 function install(agent: AgentMachine) {
