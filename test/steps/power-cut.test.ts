@@ -115,6 +115,14 @@ describe("the power goes at every write of a deployment", () => {
         const nothing = isBlank(content.subarray(0, 34 * 512)) && !hasBackupTable(content);
         expect(whole || nothing).toBe(true);
         if (ended) expect(whole).toBe(true);
+        // deploy 11.96: when it is back, the next deployment is as good as a first one.
+        power.last = Number.POSITIVE_INFINITY;
+        await writeImage(machine.context, { ...info, id: "again" }, null);
+        const redeployed = await machine.content();
+        const end = wholeDisk.length - 34 * 512;
+        expect(redeployed.subarray(2 * 512, end).equals(wholeDisk.subarray(2 * 512, end))).toBe(true);
+        expect(hasBackupTable(redeployed)).toBe(true);
+        expect(await tool("sgdisk", "-v", machine.disk)).toContain("No problems found");
       });
     });
   }

@@ -24,7 +24,7 @@ import { Deployment } from "../../src/steps/deployment.ts";
 import { writeImage, writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
 import { createSystem } from "../../src/system/real.ts";
-import { type Answer, answer, faultServer, file, hangUp } from "../support/fault-server.ts";
+import { type Answer, answer, faultServer, file, hangUp, silence } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import {
   converted,
@@ -364,6 +364,40 @@ describe("a config drive", () => {
       expect(server.requests).not.toBeEmpty();
       for (const { headers } of server.requests) expect(headers).not.toHaveProperty("authorization");
     });
+
+  // deploy 11.61; deploy 10, bug 32
+  const unreachable: [string, Answer, string, number][] = [
+    ["that is not there", answer(404, {}, "no such drive"), "Received status code 404", 1],
+    ["whose server says nothing", silence, "no answer within 1 s", 2],
+    ["that is cut short", file(Buffer.alloc(MEBIBYTE), { cutAfter: 1000, etag: null }), "", 2],
+  ];
+  for (const [name, script, text, tries] of unreachable)
+    onMachine(
+      `behind a URL ${name}: the disk stays as it was`,
+      { config: { image_download_connection_timeout: 1 } },
+      async ({ context, content }) => {
+        const before = sha256(await content());
+        await using server = await faultServer(script);
+        await serving([file(gptImage)], gptImage, RAW, async (info, requests) => {
+          const error = await failure(writeImage(context, info, `${server.url}/drive?secret=1`));
+          expect(error).toBeInstanceOf(DeploymentError);
+          expect(error.details).toStartWith(
+            `Can't download the configdrive content for node node-uuid from '${server.url}/drive?***'. Reason: `,
+          );
+          expect(error.details).toContain(text);
+          expect(requests).toHaveLength(0);
+        });
+        expect(server.requests).toHaveLength(tries);
+        expect(sha256(await content())).toBe(before);
+      },
+    );
+
+  onMachine("of no content is none: no partition is made for it", {}, async ({ disk, context }) => {
+    await serving([file(gptImage)], gptImage, RAW, async (info) => {
+      await writeImage(context, info, "");
+    });
+    expect(await tool("sgdisk", "-p", disk)).not.toMatch(/^ +3 /m);
+  });
 
   const useless: [string, Json, string, number][] = [
     ["is no base64", "%%%", "is not base64 encoded", 500],
