@@ -106,7 +106,8 @@ class OpenBlockDevice implements BlockDevice {
 
   read(buffer: Uint8Array, offset: number): Promise<number> {
     return named("reading", this.path, async () => {
-      const direct = this.mode === "read-uncached" ? await this.#openDirect() : null;
+      const uncached = this.mode === "read-uncached" && this.sectorSize <= ALIGNMENT;
+      const direct = uncached ? await this.#openDirect() : null;
       const wanted = Math.min(buffer.length, this.size - offset);
       if (direct === null || wanted <= 0) return readFully(this.handle, buffer, offset);
       // A device whose size is no multiple of the alignment ends in the middle of the last transfer.
@@ -121,7 +122,9 @@ class OpenBlockDevice implements BlockDevice {
 
   write(bytes: Uint8Array, offset: number): Promise<void> {
     return named("writing", this.path, async () => {
-      const direct = isAligned(bytes, offset) ? await this.#openDirect() : null;
+      // Sectors larger than a page, which a few disks have, are more than the alignment promises.
+      const fits = isAligned(bytes, offset) && this.sectorSize <= ALIGNMENT;
+      const direct = fits ? await this.#openDirect() : null;
       await writeFully(direct ?? this.handle, bytes, offset);
     });
   }
