@@ -1,5 +1,5 @@
 // The mirror of the EFI system partitions below a software RAID: what is run, in which order. That machines boot from it with either
-// disk gone is seen by the scenario raid1 of test/ironic.
+// disk gone is seen by `npm run demo -- --uefi --raid 1`.
 
 import { expect, test } from "bun:test";
 import { espArray, fillEspArray } from "../../src/disk/esp-array.ts";

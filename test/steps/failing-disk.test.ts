@@ -1,5 +1,5 @@
-// A disk that does not take a block in the middle of an image: what the error says, and what is left. On loop devices whose writes
-// fail from some place on; test/vm/power-cut.test.ts has a disk that fails by itself.
+// A disk that does not take a block in the middle of an image: what the error says, and what is left. On a loop device that
+// fails at one place.
 
 import { expect } from "bun:test";
 import { ImageWriteError } from "../../src/errors.ts";

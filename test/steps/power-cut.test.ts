@@ -1,6 +1,6 @@
 // The power goes at each point of a deployment at which something reaches the disk: from that write on nothing does, no
 // cleaning up either. What is found then must not boot: a disk with half an image is worse than one with none. On real loop devices
-// with the real tools; test/vm/power-cut.test.ts pulls the plug of whole machines.
+// with the real tools.
 
 import { beforeAll, describe, expect } from "bun:test";
 import { readFile, rm, truncate, writeFile } from "node:fs/promises";
