@@ -35,6 +35,7 @@ const TEST_PACKAGES = [
   "nginx-light",
   "ca-certificates",
   "cpio",
+  "curl",
   "dmidecode",
   "dnsmasq-base",
   "dosfstools",
@@ -45,6 +46,7 @@ const TEST_PACKAGES = [
   "genisoimage",
   "iproute2",
   "jq",
+  "kmod",
   "mount",
   "mtools",
   "openssl",
@@ -58,6 +60,7 @@ const TEST_PACKAGES = [
   "qemu-system-x86",
   "qemu-utils",
   "shellcheck",
+  "squashfs-tools",
   "stress-ng",
   "tgt",
   "systemd",
@@ -118,6 +121,9 @@ const IMAGE_PACKAGES = [
   "zstd",
 ];
 
+/** What image-elements/tinyipa calls, beside what every machine has. */
+const TINYIPA_PACKAGES = ["cpio", "curl", "kmod", "make", "squashfs-tools"];
+
 /** The real Ironic with its client, inspector, the BMC that Ironic talks to, and the tools that make disks with an earlier life. */
 const IRONIC_PACKAGES = [
   ...DEMO_PACKAGES,
@@ -170,7 +176,9 @@ const MODES = {
     ],
   },
   "test:image": {
-    packages: () => [...new Set([...IMAGE_PACKAGES, ...DEMO_PACKAGES, "openssh-client"])],
+    packages: () => [
+      ...new Set([...IMAGE_PACKAGES, ...DEMO_PACKAGES, ...TINYIPA_PACKAGES, "openssh-client"]),
+    ],
     summary: false,
     steps: (args) => [
       { name: "images", argv: ["bun", "run", "test/image-elements/main.ts", ...args], quiet: true },

@@ -7,11 +7,13 @@ import { enterNamespace } from "../rig/namespace.ts";
 import { Network } from "../rig/network.ts";
 import { makeRunDirectory } from "../rig/run-directory.ts";
 import { PARTS, type Stage, testDib } from "./dib.ts";
+import { TINYIPA_PARTS, testTinyipa } from "./tinyipa.ts";
 
 const TESTS: Readonly<
   Record<string, { run: (stage: Stage) => Promise<void>; parts: Readonly<Record<string, string>> }>
 > = {
   dib: { run: testDib, parts: PARTS },
+  tinyipa: { run: testTinyipa, parts: TINYIPA_PARTS },
 };
 const USAGE = `usage: npm run test:image -- [--images DIRECTORY] NAME [PART…]
 
