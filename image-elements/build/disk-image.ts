@@ -2,7 +2,7 @@
 // its own for mounts and processes, and whatever ends it, nothing of that is left on this machine.
 
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { ConsoleReader } from "../../test/rig/console.ts";
 import { CONTAINED } from "../../test/rig/debian.ts";
 import { ProgramError, run } from "../../test/rig/programs.ts";
@@ -10,6 +10,10 @@ import { BuildError } from "./error.ts";
 
 const LONGEST_BUILD_MS = 3 * 60 * 60 * 1000;
 const READ_INTERVAL_MS = 300;
+/** How diskimage-builder says which hook it starts. */
+const HOOK = /^dib-run-parts Running (?:\S*\/)?(?<hook>\w[\w-]*\.d\/\S+)$/;
+/** What is said in every build, and when it is taken down. */
+const HARMLESS = /^(?:> )?(?:E: Can not write log|Unmount |INFO diskimage_builder|\+ )/;
 
 export interface DiskImage {
   /** Base name of the results in `work`. */
@@ -66,10 +70,21 @@ export async function createDiskImage(image: DiskImage): Promise<void> {
   }
 }
 
-/** What an element, apt or dnf said was wrong, if one did. */
+/** What an element, apt or dnf said was wrong; or the last words of the hook that did not end, with its name. */
 export function errorOf(log: string): string | null {
-  const lines = log.split("\n").map((line) => line.match(/^(?:E|ERROR|Error): +(.+)$/)?.[1]);
-  return lines.findLast((line) => line !== undefined)?.trim() ?? null;
+  const lines = log.split("\n");
+  const last = lines.findLastIndex((line) => HOOK.test(line));
+  const hook = lines[last]?.match(HOOK)?.groups?.hook;
+  // What the hooks before it complained about has not stopped them.
+  const said = lines
+    .slice(last + 1)
+    .filter((line) => !HARMLESS.test(line))
+    .map((line) => line.replace(/^> /, "").trim());
+  const error = said.map((line) => line.match(/^(?:E|ERROR|Error): +(.+)$/)?.[1]).findLast((line) => line);
+  if (error !== undefined) return error;
+  if (hook === undefined || said.includes(`dib-run-parts ${basename(hook)} completed`)) return null;
+  const words = said.findLast((line) => line !== "");
+  return words === undefined ? `${hook} failed` : `${hook} failed: ${words}`;
 }
 
 /** Those of diskimage-builder outlive its namespaces. */

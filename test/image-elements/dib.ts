@@ -46,7 +46,7 @@ export async function testDib(stage: Stage): Promise<void> {
       "login",
       ["-e", "dynamic-login", "-e", "devuser", "-e", "journal-to-console", "--iso"],
       {
-        DIB_DEV_USER_USERNAME: "operator",
+        DIB_DEV_USER_USERNAME: "engineer",
         DIB_DEV_USER_PWDLESS_SUDO: "yes",
         DIB_DEV_USER_AUTHORIZED_KEYS: `${keys.file}.pub`,
       },
@@ -170,9 +170,9 @@ async function operated(
   const { hostname } = new URL(callbackUrl);
   const root = (command: string) => booted.ssh("root", keys.file, hostname, command);
   check((await root("id -un")) === "root", "dynamic-login lets root in", await root("id -un"));
-  const user = await booted.ssh("operator", keys.file, hostname, "sudo id -un");
+  const user = await booted.ssh("engineer", keys.file, hostname, "sudo id -un");
   check(user === "root", "devuser's user is there and becomes root", user);
-  stage.say("SSH: root by dynamic-login, operator by devuser");
+  stage.say("SSH: root by dynamic-login, engineer by devuser");
 
   const failed = await root("systemctl --failed --plain --no-legend");
   check(failed === "", "no unit has failed", failed);

@@ -122,3 +122,21 @@ test("the reason is found in a log", () => {
   expect(errorOf(log)).toBe("No suitable kernel");
   expect(errorOf("all is well\n")).toBeNull();
 });
+
+test("a hook that ends without a word of its own is named", () => {
+  // The end of a real build's log, with the name of a group of Debian as user name.
+  const log = `dib-run-parts 05-set-hostname completed
+E: Can not write log (Is /dev/pts mounted?) - posix_openpt (19: No such device)
+dib-run-parts Running /tmp/in_target.d/install.d/20-install-init-scripts
+dib-run-parts 20-install-init-scripts completed
+dib-run-parts Running /tmp/in_target.d/install.d/50-devuser
+useradd: group operator exists - if you want to add this user to that group, use -g.
+Unmount /out/.ipa-3phSJg/tmp/dib_build.WW2HZx9m/mnt/sys
+INFO diskimage_builder.block_device.blockdevice [-] State already cleaned - no way to do anything here
+`;
+  expect(errorOf(log)).toBe(
+    "install.d/50-devuser failed: useradd: group operator exists - if you want to add this user to that group, use -g.",
+  );
+  expect(errorOf(log.replace(/^useradd.*\n/m, ""))).toBe("install.d/50-devuser failed");
+  expect(errorOf(log.replace(/^useradd.*$/m, "dib-run-parts 50-devuser completed"))).toBeNull();
+});

@@ -65,7 +65,7 @@ export class RamdiskMachine implements AsyncDisposable {
       firmware: options.firmware,
       memoryMiB: MEMORY_MIB,
       cpus: 2,
-      disks: [{ bus: "virtio", serial: "IMAGE0001", sizeBytes: 1024 ** 3 }],
+      disks: [{ bus: "virtio", serial: "IMAGE0001", sizeBytes: 5 * 1024 ** 3 }],
       nics: [{ mac: MAC, tap: await options.network.addTap() }],
       qemuArguments: options.qemuArguments ?? [],
     });
