@@ -95,7 +95,8 @@ async function startMachine(
     nics: [],
     qemuArguments: [...machine.devices],
   });
-  const parameters = `console=ttyS0 net.ifnames=0 quiet rig.shell=1 rig.agent=by-hand ${machine.kernelParameters}`;
+  // An emulated processor that gets no time for a while would take its timer for broken, and panic.
+  const parameters = `console=ttyS0 no_timer_check net.ifnames=0 quiet rig.shell=1 rig.agent=by-hand ${machine.kernelParameters}`;
   await vm.start({ ...ramdisk, cmdline: parameters.trim() });
   await vm.waitForConsole(/starting an agent is left to you/, { timeout: BOOT_TIME });
   return vm;
