@@ -299,13 +299,13 @@ describe("files", () => {
   test("$name is the value of another option, wherever that comes from", async () => {
     const files = {
       "/etc/ironic-python-agent.conf":
-        "[DEFAULT]\nlog_dir = /logs/$advertise_host\nlog_file = @{log_dir}/a-$$-\\$-$listen_port\n" +
+        "[DEFAULT]\nlog_dir = /logs/$global_request_id\nlog_file = @{log_dir}/a-$$-\\$-$listen_port\n" +
         "[disk_utils]\nimage_convert_memory_limit = 1@{disk_utils.partprobe_attempts}\n[ssl]\nca_file=$cafile\n",
     };
     const path = "/etc/ironic-python-agent.conf";
     const config = await load({
       files: { [path]: files[path].replaceAll("@", "$") },
-      argv: ["--advertise_host", "h$x"],
+      argv: ["--global_request_id", "h$x"],
     });
     expect(config.get("log_file")).toBe("/logs/h$x/a-$-$-9999");
     expect(config.get("disk_utils.image_convert_memory_limit")).toBe(110);
@@ -362,6 +362,32 @@ describe("values", () => {
     expect(error.message).toContain("listen_port");
     expect(error.message).toContain("70000");
   });
+
+  test.each(["agent.example.com", "192.0.2.7", "fd00::7", "[fd00::7]", "fe80::1%eth0", "node_1", "a"])(
+    "advertise_host may be %s",
+    async (host) => {
+      expect((await load({ argv: ["--advertise_host", host] })).get("advertise_host")).toBe(host);
+    },
+  );
+
+  test.each([
+    "bad host",
+    "192.0.2.7:80",
+    "agent.example.com:80",
+    "http://192.0.2.7",
+    "",
+    "a/b",
+    "[fd00::7]:80",
+  ])(
+    "advertise_host '%s', of which no callback URL can be made, is refused where it was written",
+    async (host) => {
+      const error = await refusal({ argv: ["--advertise_host", host] });
+      expect(error.exitCode).toBe(2);
+      expect(error.message).toContain(
+        `--advertise_host: bad value "${host}" for advertise_host: expected a host name or an address, without a port`,
+      );
+    },
+  );
 
   test("every spelling of a boolean, and no other", async () => {
     const standalone = async (text: string) =>

@@ -2,6 +2,10 @@
 
 import type { OptionTable } from "../option-spec.ts";
 
+/** A host name, an IPv4 address, or an IPv6 address in brackets or not: no port, nothing that cannot stand in a URL. */
+const HOST =
+  /^(?:[A-Za-z0-9_](?:[\w.-]*[\w.])?|(?=.*:.*:)[0-9A-Fa-f:.]+(?:%[\w.-]+)?|\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\])$/;
+
 export const SERVER = {
   listen_host: {
     type: "string",
@@ -96,6 +100,8 @@ export const SERVER = {
   advertise_host: {
     type: "string",
     default: null,
+    pattern: HOST,
+    form: "a host name or an address, without a port",
     kernel: "ipa-advertise-host",
     since: "1.0.0",
     help: "Host in the callback URL given to Ironic; unset, the address that reaches Ironic is found out.",
