@@ -31,9 +31,13 @@ export function parseLookupAnswer(answer: Json): LookupAnswer {
   // Very old APIs answer `heartbeat_timeout` beside the node and have no `config`.
   const config = member(answer, "config");
   const settings = isJsonObject(config) ? config : { heartbeat_timeout: member(answer, "heartbeat_timeout") };
-  const heartbeatTimeout = settings.heartbeat_timeout;
+  const heartbeatTimeout = settings.heartbeat_timeout ?? null;
   if (typeof heartbeatTimeout !== "number" || !(heartbeatTimeout > 0))
-    throw new UnusableAnswerError("it has no heartbeat_timeout");
+    throw new UnusableAnswerError(
+      heartbeatTimeout === null
+        ? "it has no heartbeat_timeout"
+        : `its heartbeat_timeout must be a number of seconds above 0, not ${JSON.stringify(heartbeatTimeout).slice(0, 40)}`,
+    );
   return { node, uuid, heartbeatTimeout, token: settings.agent_token ?? null, settings };
 }
 

@@ -8,7 +8,7 @@ import type { Authorization } from "./authorization.ts";
 import { type CommandEvents, StreamedEvent } from "./command-events.ts";
 import { CommandRequest, readCommandRequest } from "./command-request.ts";
 import { Fault } from "./errors.ts";
-import { query } from "./request-url.ts";
+import { path, query } from "./request-url.ts";
 import { jsonResponse } from "./responses.ts";
 import { router } from "./routing.ts";
 import { typed } from "./typed.ts";
@@ -23,6 +23,9 @@ export type CommandRoutesOptions = {
   /** Called when all of a command's request is there: what takes time from now on is the command. */
   readonly onBodyRead: (request: Request) => void;
 };
+
+/** The router has null for an id that it cannot decode, whatever its types say. */
+type OfOneCommand = { readonly request: Request; readonly params: { readonly id: string | null } };
 
 const CommandList = Type.Object({ commands: Type.Array(CommandResult) });
 
@@ -68,12 +71,13 @@ export function commandRoutes(options: CommandRoutesOptions) {
     return timers.list.time(() => jsonResponse({ commands: commands.results() }));
   };
 
-  const read = async ({ request, params }: { request: Request; params: { id: string } }) => {
-    const asked = query(request);
+  const read = async (request: OfOneCommand) => {
+    const asked = query(request.request);
     authorizeRead(asked);
-    return timers.read.time(async () =>
-      jsonResponse(waits(asked) ? await commands.wait(params.id) : commands.get(params.id)),
-    );
+    return timers.read.time(async () => {
+      const id = idIn(request);
+      return jsonResponse(waits(asked) ? await commands.wait(id) : commands.get(id));
+    });
   };
 
   const execute = async ({ request }: { request: Request }) => {
@@ -88,10 +92,10 @@ export function commandRoutes(options: CommandRoutesOptions) {
     });
   };
 
-  const events = ({ request, params }: { request: Request; params: { id: string } }) => {
+  const events = (request: OfOneCommand) => {
     // Not reported as a request of the conductor: it reads no events.
-    authorization.toRead(query(request).get("agent_token"));
-    return options.events.answer(params.id, request);
+    authorization.toRead(query(request.request).get("agent_token"));
+    return options.events.answer(idIn(request), request.request);
   };
 
   return (
@@ -152,4 +156,9 @@ export function commandRoutes(options: CommandRoutesOptions) {
 /** Only the word `true` waits, in any letter case. */
 function waits(asked: URLSearchParams): boolean {
   return asked.get("wait")?.toLowerCase() === "true";
+}
+
+/** The command's id; as it was sent if it cannot be decoded, so that the refusal says what was asked for. */
+function idIn({ request, params }: OfOneCommand): string {
+  return params.id ?? path(request).split("/commands/")[1]?.split("/")[0] ?? "";
 }

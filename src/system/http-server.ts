@@ -2,6 +2,7 @@
 // The runtime cannot change the certificate of a server (Bun issue 43815), so a new one takes over the port.
 
 import { preferNewestListener } from "./newest-listener.ts";
+import { realResolveHost } from "./resolver.ts";
 
 export type TlsServerOptions = {
   /** PEM. */
@@ -69,6 +70,19 @@ const IDLE_TIMEOUT = 120;
 
 /** Real listening sockets. */
 export const realHttpListener: HttpListener = async (options) => {
+  try {
+    return await open(options);
+  } catch (error) {
+    // Of a host name without an address the runtime says whatever went wrong last elsewhere ("Is port 9999 in use?").
+    await realResolveHost(options.host).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new Error(`cannot listen on ${options.host} port ${options.port}: ${reason}`, { cause: error });
+    });
+    throw error;
+  }
+};
+
+async function open(options: ListenOptions): Promise<Listener> {
   if (!options.replaceable) return new Listener(options, bind(options, { shared: false }));
   // The test whether the port is free: a shared one could be taken by any other process of this user that shares.
   const probe = bind(options, { shared: false });
@@ -83,7 +97,7 @@ export const realHttpListener: HttpListener = async (options) => {
     // clients repeat. Not worth an agent that does not start.
   }
   return listener;
-};
+}
 
 /** One of the runtime's servers, and whether it is on its way out. */
 type Bound = { readonly port: number | undefined; leaving: boolean; stop(now?: boolean): Promise<void> };

@@ -56,10 +56,14 @@ describe("reading a lookup answer", () => {
       [[], "node"],
       [{ config: { heartbeat_timeout: 1 } }, "node"],
       [{ node: { uuid: 5 }, config: { heartbeat_timeout: 1 } }, "UUID"],
-      [{ node, config: {} }, "heartbeat_timeout"],
-      [{ node, config: { heartbeat_timeout: "300" } }, "heartbeat_timeout"],
-      [{ node, config: { heartbeat_timeout: 0 } }, "heartbeat_timeout"],
-      [{ node }, "heartbeat_timeout"],
+      [{ node, config: {} }, "it has no heartbeat_timeout"],
+      [{ node, config: { heartbeat_timeout: null } }, "it has no heartbeat_timeout"],
+      [
+        { node, config: { heartbeat_timeout: "300" } },
+        'heartbeat_timeout must be a number of seconds above 0, not "300"',
+      ],
+      [{ node, config: { heartbeat_timeout: 0 } }, "must be a number of seconds above 0, not 0"],
+      [{ node }, "it has no heartbeat_timeout"],
     ] as const)
       expect(() => parseLookupAnswer(answer as never)).toThrow(reason);
   });

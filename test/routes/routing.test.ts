@@ -134,14 +134,25 @@ describe("refusals (control-plane 11.23 to 11.25)", () => {
     expect(text).toBe(`{"faultcode": "Client", "faultstring": "${NOT_FOUND}"}`);
   });
 
-  test.each(["a%2Fb", "%zz", "%ff", "x"])("GET /v1/commands/%s: 404", async (id) => {
+  test.each([
+    ["a%2Fb", "a/b"],
+    ["%zz", "%zz"],
+    ["%ff", "%ff"],
+    ["x", "x"],
+  ])("GET /v1/commands/%s: 404 that names %s", async (sent, id) => {
     const { get } = await apiFixture();
-    const { status, json } = await get(`/v1/commands/${id}`);
-    expect(status).toBe(404);
-    expect(json).toEqual({
-      faultcode: "Client",
-      faultstring: expect.stringMatching(/^Not found: Command Result with id /),
-    });
+    for (const place of [
+      `/v1/commands/${sent}`,
+      `/commands/${sent}?wait=true`,
+      `/v1/commands/${sent}/events`,
+    ]) {
+      const { status, json } = await get(place);
+      expect(status).toBe(404);
+      expect(json).toEqual({
+        faultcode: "Client",
+        faultstring: `Not found: Command Result with id ${id} not found.`,
+      });
+    }
   });
 
   test.each([

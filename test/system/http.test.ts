@@ -172,6 +172,21 @@ describe("the listener", () => {
     await server.stop(0);
   });
 
+  test.each(["999.1.1.1", "nowhere.invalid", "a b"])(
+    "the host name %s, which has no address, is to blame",
+    async (host) => {
+      expect(await thrower(realHttpListener({ ...local, host, handle: () => new Response() }))).toThrow(
+        `cannot listen on ${host} port 0: cannot resolve the host name ${host}: `,
+      );
+    },
+  );
+
+  test("an address of another machine is said to be one", async () => {
+    expect(
+      await thrower(realHttpListener({ ...local, host: "203.0.113.77", handle: () => new Response() })),
+    ).toThrow("EADDRNOTAVAIL");
+  });
+
   test("stop lets the answer under way out, and then the port is closed", async () => {
     let finish = () => {};
     const server = await realHttpListener({
