@@ -59,6 +59,8 @@ export class ProgramMissingError extends Error {
 /** The program ran and failed. The message quotes the command line and the last lines of its output. */
 export class ProgramFailedError extends Error {
   readonly argv: readonly string[];
+  /** How it ended, in words: "exit code 1", "gave up after 60 s and ended it". */
+  readonly ending: string;
   /** Null when a signal or the time limit ended it. */
   readonly exitCode: number | null;
   readonly stdout: string;
@@ -74,6 +76,7 @@ export class ProgramFailedError extends Error {
     const quoted = lastLines(stderr.trim() === "" ? stdout : stderr);
     super(`${argv.join(" ")}: ${ending}${quoted === "" ? "" : `: ${quoted}`}`);
     this.argv = argv;
+    this.ending = ending;
     this.exitCode = exitCode;
     this.stdout = stdout;
     this.stderr = stderr;

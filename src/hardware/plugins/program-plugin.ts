@@ -205,6 +205,5 @@ function checkDescription(answer: unknown, who: string) {
 function reason(error: unknown): string {
   if (!(error instanceof ProgramFailedError)) return errorText(error);
   const quoted = lastLines(error.stderr.trim() === "" ? error.stdout : error.stderr);
-  const ending = error.exitCode === null ? "it was ended early" : `exit code ${error.exitCode}`;
-  return quoted === "" ? errorText(error) : `${ending}: ${quoted}`;
+  return quoted === "" ? errorText(error) : `${error.ending}: ${quoted}`;
 }

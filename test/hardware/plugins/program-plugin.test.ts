@@ -196,11 +196,22 @@ describe("what a program does wrong", () => {
     expect(await rig.managers.dispatch("getBmcAddress")).toBeNull();
   });
 
-  test("a step's own time limit ends it", async () => {
-    await using rig = await loadedRig({
-      acme: program({ steps: { clean: [{ step: "go", timeout: 0.2 }] } }, "sleep 1000"),
-    });
-    expect(await thrower(rig.managers.executeStep("clean", "go", stepCall()))).toThrow("gave up after 0.2 s");
+  test.each([
+    ["nothing", "sleep 1000", "gave up after 0.2 s and ended it"],
+    ["something", "echo polishing; sleep 1000", "gave up after 0.2 s and ended it: polishing"],
+  ])(
+    "a step's own time limit ends it, and is the reason given, if it has printed %s",
+    async (_, body, said) => {
+      await using rig = await loadedRig({
+        acme: program({ steps: { clean: [{ step: "go", timeout: 0.2 }] } }, body),
+      });
+      expect(await thrower(rig.managers.executeStep("clean", "go", stepCall()))).toThrow(said);
+    },
+  );
+
+  test("the signal that ended it is named", async () => {
+    await using rig = await loadedRig({ acme: program(CLEAN, "echo polishing; kill -SEGV $$") });
+    expect(await thrower(rig.managers.executeStep("clean", "go", stepCall()))).toThrow("SIGSEGV: polishing");
   });
 
   test.each(["the command", "the agent"])("it ends with %s, and its children too", async (what) => {
