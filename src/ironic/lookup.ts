@@ -54,6 +54,11 @@ export async function lookUpNode(
   signal: AbortSignal,
 ): Promise<LookupAnswer> {
   const started = clock.monotonic();
+  const macs = addresses(query).join(", ") || "(none)";
+  log.info(
+    `Looking up the node at ${api.urls.join(", ")} with the MAC addresses ${macs}` +
+      (query.nodeUuid === undefined ? "" : ` and the UUID ${query.nodeUuid}`),
+  );
   let locked = 0;
   for (let attempt = 1; ; attempt++) {
     const outcome = await tryLookup(api, query, answerPatience, signal);
@@ -63,7 +68,7 @@ export async function lookUpNode(
     if (elapsed >= timeout)
       throw new LookupNodeError(
         `Could not look up node info. Check logs for details. Asked ${api.urls.join(", ")} for ` +
-          `${Math.round(elapsed)} s (lookup_timeout is ${timeout} s) with the MAC addresses ${query.macs.join(", ")}; ` +
+          `${Math.round(elapsed)} s (lookup_timeout is ${timeout} s) with the MAC addresses ${macs}; ` +
           `the last answer was: ${outcome.reason}`,
       );
     locked = outcome.locked ? locked + 1 : 0;
@@ -104,11 +109,14 @@ async function tryLookup(
   }
 }
 
-function lookupPath({ macs, nodeUuid }: LookupQuery): string {
-  const parameters = new URLSearchParams({
-    addresses: [...new Set(macs.map((mac) => mac.toLowerCase()))].join(","),
-  });
-  if (nodeUuid !== undefined) parameters.set("node_uuid", nodeUuid);
+/** As Ironic has them: in lower case, each once. */
+function addresses({ macs }: LookupQuery): readonly string[] {
+  return [...new Set(macs.map((mac) => mac.toLowerCase()))];
+}
+
+function lookupPath(query: LookupQuery): string {
+  const parameters = new URLSearchParams({ addresses: addresses(query).join(",") });
+  if (query.nodeUuid !== undefined) parameters.set("node_uuid", query.nodeUuid);
   return `/v1/lookup?${parameters}`;
 }
 

@@ -148,6 +148,13 @@ describe("the lookup", () => {
     expect(requests.map(({ timeout }) => timeout)).toEqual([30, 120]);
   });
 
+  test("says before the first attempt whom it asks for what, so that nobody has to wait for the end to compare", async () => {
+    const { records } = await lookUp(["refused"], { nodeUuid: UUID });
+    expect(records.map(({ level, message }) => `${level} ${message}`)[0]).toBe(
+      `INFO Looking up the node at http://ironic with the MAC addresses 52:54:00:aa:00:01, 52:54:00:aa:00:02 and the UUID ${UUID}`,
+    );
+  });
+
   test("says of an answer that cannot be used what is wrong with it, and asks again", async () => {
     const { answer, records } = await lookUp([
       { status: 200, body: "{bad" },
