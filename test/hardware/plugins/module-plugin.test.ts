@@ -722,7 +722,14 @@ describe("files that do not load", () => {
     expect(await refusal(rig)).toContain(`the plug-in ${rig.directory}/Acme cannot be loaded: `);
   });
 
-  test("one that is changed while the agent runs is not used any more", async () => {
+  test("one that is changed while the agent runs is loaded anew when its process has ended, if it is still the same version", async () => {
+    await using rig = await loadedRig({ "acme.ts": stepPlugin("process.exit(1);") });
+    await writeFile(`${rig.directory}/acme.ts`, stepPlugin("return 'mended';"));
+    await rejection(rig.managers.executeStep("clean", "go", stepCall()));
+    expect(await rig.managers.executeStep("clean", "go", stepCall())).toBe("mended");
+  });
+
+  test("one whose version is changed while the agent runs is not used any more when its process has ended", async () => {
     await using rig = await loadedRig({ "acme.ts": stepPlugin("process.exit(1);") });
     await writeFile(
       `${rig.directory}/acme.ts`,
