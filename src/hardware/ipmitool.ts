@@ -153,13 +153,16 @@ export function parseLan6Addresses(text: string): Lan6Address[] {
   });
 }
 
-/** Descriptions of the channels that are there, and an error for each other one. */
+/**
+ * Descriptions of the channels that are there, and an error for each other one. Not by /dev/stdin, which is a link that the
+ * init system makes: a ramdisk without one may not have it.
+ */
 function channelInfo(
   system: System,
   channels: readonly number[],
 ): Promise<{ stdout: string; stderr: string }> {
   const input = channels.map((channel) => `channel info ${channel}\n`).join("");
-  return ipmitool(system, ["exec", "/dev/stdin"], { input });
+  return ipmitool(system, ["exec", "/proc/self/fd/0"], { input });
 }
 
 async function ipmitool(

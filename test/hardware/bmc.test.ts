@@ -125,7 +125,10 @@ describe("the IPv4 address", () => {
   test("is 0.0.0.0 if no channel has one", async () => {
     const system = machine({ 1: { lan: { stdout: await recorded("lan-print-unset.txt") } } });
     expect(await new Bmc(system).address()).toBe("0.0.0.0");
-    expect(system.calls.map((argv) => argv.slice(1).join(" "))).toEqual(["exec /dev/stdin", "lan print 1"]);
+    expect(system.calls.map((argv) => argv.slice(1).join(" "))).toEqual([
+      "exec /proc/self/fd/0",
+      "lan print 1",
+    ]);
   });
 
   test("a BMC without any LAN is asked nothing more", async () => {

@@ -248,7 +248,7 @@ describe("the BMC", () => {
     const system = recordedSystem({
       files: { "/dev/ipmi0": { device: { major: 240, minor: 0 }, kind: "character" } },
       programs: {
-        "ipmitool exec /dev/stdin": { exitCode: 1, stdout: bus + info.replace("0x1", "0xe") },
+        "ipmitool exec /proc/self/fd/0": { exitCode: 1, stdout: bus + info.replace("0x1", "0xe") },
         "ipmitool lan print": { stdout: await fixture("lan-print.txt") },
         "ipmitool -I open sdr": { stdout: "Temp             | 23 degrees C      | ok\n" },
       },

@@ -41,6 +41,12 @@ describe("run", () => {
     expect(result).toEqual({ exitCode: 3, stdout: "héllo", stderr: "oops\n" });
   });
 
+  test("hands over input that can be opened by name, as ipmitool wants it", async () => {
+    expect((await run(["cat", "/proc/self/fd/0"], { input: "channel info 1\n" })).stdout).toBe(
+      "channel info 1\n",
+    );
+  });
+
   test("a bad status is an error with the command line and the last lines", async () => {
     const error = await failure(run(["sh", "-c", "seq 9 >&2; exit 4"]));
     expect(error.exitCode).toBe(4);

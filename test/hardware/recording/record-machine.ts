@@ -30,7 +30,7 @@ const PROGRAMS: readonly (readonly string[])[] = [
   ["lshw", "-quiet", "-json"],
   ["dmidecode", "-t", "bios", "-t", "processor", "-t", "memory"],
   ["multipath", "-ll"],
-  ...(IPMI_CHANNELS.length > 0 ? [["ipmitool", "exec", "/dev/stdin"]] : []),
+  ...(IPMI_CHANNELS.length > 0 ? [["ipmitool", "exec", "/proc/self/fd/0"]] : []),
   ...IPMI_CHANNELS.flatMap((channel) => [
     ["ipmitool", "lan", "print", `${channel}`],
     ["ipmitool", "lan6", "print", `${channel}`],
@@ -42,7 +42,7 @@ const PROGRAMS: readonly (readonly string[])[] = [
 
 /** What programs are told on their standard input, by command line. */
 const INPUTS: Readonly<Record<string, string>> = {
-  "ipmitool exec /dev/stdin": IPMI_CHANNELS.map((channel) => `channel info ${channel}\n`).join(""),
+  "ipmitool exec /proc/self/fd/0": IPMI_CHANNELS.map((channel) => `channel info ${channel}\n`).join(""),
 };
 
 const machine: StoredMachine = {
