@@ -137,6 +137,9 @@ const IRONIC_PACKAGES = [
   "python3-ironicclient",
 ];
 
+/** For the machines' BMC, and for the switch at the other end of their cables. */
+const VM_PACKAGES = [...DEMO_PACKAGES, "ipmitool", "lldpd", "openipmi"];
+
 /**
  * Every mode: the Debian packages it needs and the steps it runs, by its arguments. A step's own arguments begin with a
  * program in BIN.
@@ -216,7 +219,7 @@ const MODES = {
     ],
   },
   "test:vm": {
-    packages: () => DEMO_PACKAGES,
+    packages: () => VM_PACKAGES,
     summary: false,
     steps: (args) => [{ name: "machines", argv: ["bun", "run", "test/vm/main.ts", ...args], quiet: true }],
   },

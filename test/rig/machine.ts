@@ -159,6 +159,12 @@ export class Machine implements AsyncDisposable {
     await this.#qmp.execute("system_powerdown");
   }
 
+  /** Pulls the cable out of a network card (by its device id), or plugs it in. */
+  async setCable(device: string, plugged: boolean): Promise<void> {
+    if (this.#qmp === undefined || !this.running) throw new MachineError(`${this.name} is not running`);
+    await this.#qmp.execute("set_link", { name: device, up: plugged });
+  }
+
   /** Output of a command in the ramdisk's shell (rig.shell=1). Throws ShellError after `timeoutMs`, or if it fails. */
   async shell(command: string, timeoutMs: number): Promise<string> {
     return await runInShell(this.#socket("shell.sock"), command, timeoutMs);

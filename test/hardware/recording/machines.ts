@@ -12,14 +12,25 @@ export type FixtureMachine = {
   /** Serial number → bytes of the raw files behind the disks named in `devices` (as DISK-<serial>). */
   readonly disks: Readonly<Record<string, number>>;
   readonly devices: readonly string[];
+  /** How many cards are on the rig's network, with DHCP and a neighbour that speaks LLDP: tap0 and so on in `devices`. */
+  readonly taps?: number;
+  /** What its BMC says of itself; without it the BMC, if there is one, is among the devices. */
+  readonly bmc?: { readonly address: string; readonly mac: string };
   /** Files in its ramdisk, by path. */
   readonly files?: Readonly<Record<string, string>>;
+  /** Cards (ids of QEMU's devices) without a cable. */
+  readonly unplugged?: readonly string[];
   /** Shell lines inside the machine before it is asked. */
   readonly preparation: readonly string[];
 };
 
 function drive(serial: string): string[] {
   return ["-drive", `if=none,id=${serial},format=raw,cache=unsafe,discard=unmap,file=DISK-${serial}`];
+}
+
+/** The backend of the card number `index`, on the rig's network. */
+function tap(index: number): string[] {
+  return ["-netdev", `tap,id=net${index},ifname=tap${index},script=no,downscript=no`];
 }
 
 export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
@@ -141,7 +152,7 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
   /** UEFI, one NVMe and one SATA disk with partitions, one card without a cable. */
   "qemu-uefi": {
     firmware: "uefi",
-    memoryMiB: 1536,
+    memoryMiB: 2048,
     kernelParameters: "",
     disks: { NVME1: 20 * 1024 * MIB, SATA1: 10 * 1024 * MIB },
     devices: [
@@ -158,6 +169,68 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ],
     ],
     preparation: ["sgdisk -n 1:0:+64M -t 1:ef00 -n 2:0:0 /dev/sda", "ip link set eth0 down"],
+  },
+  /**
+   * What a server has: four sockets on four NUMA nodes, firmware strings, a BMC with an address, four cards of which two are a
+   * bond and one has no cable, VLANs, switches that speak LLDP, one USB device.
+   */
+  "qemu-server": {
+    firmware: "uefi",
+    memoryMiB: 3072,
+    kernelParameters: "BOOTIF=01-52-54-00-00-01-01",
+    disks: { SCSI1: 5 * 1024 * MIB },
+    taps: 4,
+    bmc: { address: "198.51.100.7", mac: "52:54:00:bc:00:07" },
+    unplugged: ["card3"],
+    devices: [
+      ...["-smbios", "type=0,vendor=Lab Firmware,version=7.7.7,date=02/29/2024,release=7.7,uefi=on"],
+      ...["-smbios", "type=1,manufacturer=Weyland-Yutani,product=Nostromo,version=180924609,serial=WY-0042"],
+      ...["-smbios", "type=1,uuid=6d1f9a1e-51a4-4b0c-9d3e-0d0c8d1d2f11,sku=N-1,family=Towing"],
+      ...["-smbios", "type=2,manufacturer=Seegson,product=Board 9,serial=SB-9"],
+      ...["-smbios", "type=3,manufacturer=Seegson,serial=CH-3,asset=A-17"],
+      ...["-smbios", "type=4,sock_pfx=Socket,manufacturer=Hyperdyne,version=Model 120,max-speed=3200"],
+      ...["-smbios", "type=17,loc_pfx=DIMM,manufacturer=Acme Memory,serial=M-1,part=P-8,speed=2666"],
+      ...[
+        "-cpu",
+        "max,vendor=GenuineIntel,model-id=Hyperdyne 120-A/2,-aes",
+        "-smp",
+        "8,sockets=4,cores=1,threads=2",
+      ],
+      ...[0, 1, 2, 3].flatMap((node) => [
+        ...["-object", `memory-backend-ram,id=memory${node},size=768M`],
+        ...["-numa", `node,nodeid=${node},cpus=${2 * node}-${2 * node + 1},memdev=memory${node}`],
+      ]),
+      ...drive("SCSI1"),
+      ...["-device", "virtio-scsi-pci,id=scsi,bus=pcie.0,addr=8"],
+      ...["-device", "scsi-hd,bus=scsi.0,drive=SCSI1,serial=SCSI1,vendor=ACME,product=SPINNER"],
+      ...tap(0),
+      ...["-device", "virtio-net-pci,netdev=net0,bus=pcie.0,addr=10,mac=52:54:00:00:01:01,romfile="],
+      ...tap(1),
+      ...["-device", "e1000e,netdev=net1,bus=pcie.0,addr=11,mac=52:54:00:00:01:02,romfile="],
+      ...tap(2),
+      ...["-device", "e1000e,netdev=net2,bus=pcie.0,addr=12,mac=52:54:00:00:01:03,romfile="],
+      ...["-device", "pxb-pcie,id=far,bus_nr=100,numa_node=2,bus=pcie.0"],
+      ...["-device", "pcie-root-port,id=far0,bus=far,chassis=1"],
+      ...tap(3),
+      ...["-device", "e1000e,id=card3,netdev=net3,bus=far0,mac=52:54:00:00:01:04,romfile="],
+      ...["-device", "qemu-xhci,bus=pcie.0,addr=14,id=usb"],
+      ...["-chardev", "null,id=null"],
+      ...["-device", "usb-serial,bus=usb.0,chardev=null,always-plugged=on,serial=U-1"],
+    ],
+    preparation: [
+      // Where lshw reads of USB devices.
+      "mount -t debugfs debugfs /sys/kernel/debug",
+      'card() { basename "$(dirname "$(grep -l "52:54:00:00:01:$1" /sys/class/net/eth*/address)")"; }',
+      "modprobe bonding max_bonds=0",
+      "modprobe 8021q",
+      "ip link add bond0 type bond mode active-backup miimon 100",
+      // What DHCP gave the members goes.
+      "for last in 02 03; do name=$(card $last); until ip -4 addr show dev $name | grep -q inet; do sleep 0.2; done; ip link set $name down; ip addr flush dev $name; ip link set $name master bond0; done",
+      "ip link set bond0 up",
+      "ip addr add 203.0.113.5/24 dev bond0",
+      'ip link add link "$(card 01)" name pxe.100 type vlan id 100',
+      "ip link set pxe.100 up",
+    ],
   },
   /** One unit of a storage array by two paths, with partitions; a volume group; a disk that cannot be written. */
   "qemu-multipath": {

@@ -5,9 +5,13 @@
 import { mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type FixtureMachine, MACHINES } from "../../hardware/recording/machines.ts";
+import { Bmc, bmcQemuArguments, type Chassis } from "../../ironic/bmc.ts";
 import { Machine } from "../../rig/machine.ts";
+import { type Lease, Network } from "../../rig/network.ts";
+import { run } from "../../rig/programs.ts";
 import { composeRamdisk, ramdiskBase } from "../../rig/ramdisk.ts";
 import type { Inspected } from "./inspected.ts";
+import { startNeighbour } from "./neighbour.ts";
 
 const MINUTE = 60_000;
 const BOOT_TIME = 10 * MINUTE;
@@ -41,6 +45,9 @@ export type Findings = {
    * nor wait for others.
    */
   readonly seconds: { readonly inventory: number; readonly lshw: number; readonly collectors: number };
+  readonly leases: readonly Lease[];
+  /** By which the switch calls itself. */
+  readonly switchMac: string | null;
   /** What the recorder wrote, when it was asked to. */
   readonly recording: string | null;
 };
@@ -57,10 +64,20 @@ export async function askMachine(
   if (machine === undefined) throw new Error(`there is no machine ${name}`);
   const directory = join(options.directory, name);
   await mkdir(directory, { recursive: true });
-  await using vm = await startMachine(name, machine, { ...options, directory });
+  await using stack = new AsyncDisposableStack();
+  const network = machine.taps === undefined ? null : await Network.create({ directory });
+  if (network !== null) stack.use(network);
+  const taps: string[] = [];
+  for (let index = 0; index < (machine.taps ?? 0); index++) taps.push((await network?.addTap()) ?? "");
+  const neighbour = taps.length > 0 ? stack.use(await startNeighbour(taps, directory)) : null;
+  if (machine.bmc !== undefined) stack.use(await startBmc(machine.bmc, directory));
+  const vm = stack.use(await startMachine(name, machine, { ...options, directory }));
+  // Before the cards are changed: who has no address yet would ask for one later.
+  const cables = taps.length - (machine.unplugged?.length ?? 0);
+  const leases = network === null ? [] : await waitForLeases(network, cables);
   for (const line of machine.preparation) await vm.shell(line, COMMAND_TIME);
   await vm.shell("udevadm settle", COMMAND_TIME);
-  return await ask(vm, options.recorder !== null);
+  return { ...(await ask(vm, options.recorder !== null)), leases, switchMac: neighbour?.mac ?? null };
 }
 
 async function startMachine(
@@ -93,16 +110,18 @@ async function startMachine(
     ...{ name, directory, firmware: machine.firmware, memoryMiB: machine.memoryMiB, cpus: 2 },
     disks: [{ bus: "virtio", serial: "RECORD", sizeBytes: OUTPUT_SIZE }],
     nics: [],
-    qemuArguments: [...machine.devices],
+    qemuArguments: [...machine.devices, ...(machine.bmc === undefined ? [] : bmcQemuArguments(0))],
   });
   // An emulated processor that gets no time for a while would take its timer for broken, and panic.
   const parameters = `console=ttyS0 no_timer_check net.ifnames=0 quiet rig.shell=1 rig.agent=by-hand ${machine.kernelParameters}`;
   await vm.start({ ...ramdisk, cmdline: parameters.trim() });
+  // At once: the kernel's driver overhears it when QEMU pulls a cable later.
+  for (const card of machine.unplugged ?? []) await vm.setCable(card, false);
   await vm.waitForConsole(/starting an agent is left to you/, { timeout: BOOT_TIME });
   return vm;
 }
 
-async function ask(vm: Machine, record: boolean): Promise<Findings> {
+async function ask(vm: Machine, record: boolean): Promise<Omit<Findings, "leases" | "switchMac">> {
   const shell = (line: string) => vm.shell(line, COMMAND_TIME);
   // The rig's other programs read it; no clock in the machine is finer that every shell has.
   const timed = async (command: string) => {
@@ -145,4 +164,25 @@ async function readOut(vm: Machine, command: string): Promise<string> {
   await vm.shell(`dd if=/dev/zero of=${RECORD} bs=1M conv=fsync 2>/dev/null; ${command}`, COMMAND_TIME);
   const bytes = await Bun.file(vm.diskFiles[0] ?? "").bytes();
   return new TextDecoder().decode(bytes.subarray(0, bytes.indexOf(0)));
+}
+
+/** A BMC that nobody commands: only its system side and its address matter. */
+async function startBmc(bmc: { address: string; mac: string }, directory: string): Promise<Bmc> {
+  await run(["ip", "address", "add", `${bmc.address}/32`, "dev", "lo"]);
+  const nothing = () => undefined;
+  const chassis: Chassis = {
+    ...{ powered: () => true, powerOn: nothing, powerOff: nothing, reset: nothing },
+    ...{ pressPowerButton: nothing, bootDevice: "default" },
+  };
+  return Bmc.start({ index: 0, address: bmc.address, mac: bmc.mac, directory, chassis });
+}
+
+async function waitForLeases(network: Network, count: number): Promise<readonly Lease[]> {
+  const deadline = Date.now() + MINUTE;
+  for (;;) {
+    const leases = await network.leases();
+    if (leases.length >= count) return leases;
+    if (Date.now() > deadline) throw new Error(`${leases.length} of ${count} cards asked for an address`);
+    await Bun.sleep(500);
+  }
 }

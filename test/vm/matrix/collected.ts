@@ -1,10 +1,12 @@
-// What the collectors must have found on each machine, from what was configured on QEMU's command line (machines.ts).
+// What the collectors must have found on each machine, from what was configured: QEMU's command line (machines.ts), the switch
+// at the other end (neighbour.ts), DHCP.
 
 import { expect } from "bun:test";
 import { CONFIGURED, diskKey } from "../../hardware/recording/configured.ts";
 import { MACHINES } from "../../hardware/recording/machines.ts";
 import { COLLECTORS, type Findings } from "./boot.ts";
 import type { Inspected } from "./inspected.ts";
+import { SWITCH } from "./neighbour.ts";
 
 /** Vendor and product of QEMU's devices, as PCI has them. */
 const PCI = {
@@ -77,6 +79,50 @@ export const COLLECTED: Readonly<Record<string, (findings: Findings) => void>> =
   "qemu-uefi": ({ data }) => {
     expectPci(data, { "0000:00:03.0": PCI.nvme, "0000:00:04.0": PCI.e1000e, "0000:00:1f.2": PCI.ahci });
   },
+  "qemu-server": (findings) => {
+    const { data, inventory } = findings;
+    expectPci(data, {
+      ...{ "0000:00:08.0": PCI.virtioScsi, "0000:00:10.0": PCI.virtioNet, "0000:00:11.0": PCI.e1000e },
+      ...{ "0000:00:12.0": PCI.e1000e, "0000:00:14.0": PCI.xhci },
+      "0000:65:00.0": { ...PCI.e1000e, numa_node_id: "2" },
+    });
+    expect(data.numa_topology.cpus).toEqual(
+      [0, 1, 2, 3].map((node) => ({ thread_siblings: [2 * node, 2 * node + 1], cpu: 0, numa_node: node })),
+    );
+    const nodes = Object.fromEntries(data.numa_topology.nics.map((nic) => [nic.name, nic.numa_node]));
+    expect(nodes).toEqual({
+      [nameOf(findings, "01:02")]: -1,
+      [nameOf(findings, "01:03")]: -1,
+      [nameOf(findings, "01:04")]: 2,
+    });
+    expect(about(data, "numa", "nodes")).toEqual({ count: 4 });
+    expect(about(data, "numa", "node_3")).toEqual({ cpu_count: 2, cpu_mask: "c0" });
+    expect(inventory.cpu.flags).not.toContain("aes");
+    // hardware 13.12
+    expect(data.usb_devices).toEqual([
+      { product: "QEMU USB SERIAL", vendor: "QEMU", handle: expect.stringMatching(/^USB:\d+:\d+$/) as never },
+    ]);
+    expect(data.dmi.bios).toMatchObject({ Version: "7.7.7", "BIOS Revision": "7.7" });
+    expect(data.dmi.cpu[3]).toMatchObject({
+      ...{ "Socket Designation": "Socket 3", Manufacturer: "Hyperdyne", Version: "Model 120" },
+      "Max Speed": "3200 MHz",
+    });
+    expect(data.dmi.memory["Number Of Devices"]).toBe(1);
+    expect(data.dmi.memory.devices[0]).toMatchObject({
+      ...{ Size: "3 GB", Locator: "DIMM 0", Manufacturer: "Acme Memory" },
+      ...{ "Serial Number": "M-1", "Part Number": "P-8", Speed: "2666 MT/s" },
+    });
+    expect(about(data, "system", "product")).toMatchObject({
+      ...{ serial: "WY-0042", version: "180924609", uuid: "6d1f9a1e-51a4-4b0c-9d3e-0d0c8d1d2f11" },
+    });
+    expect(about(data, "system", "motherboard")).toMatchObject({ name: "Board 9", vendor: "Seegson" });
+    expect(about(data, "system", "ipmi")).toEqual({ channel: "1" });
+    expect(about(data, "ipmi", "lan")).toMatchObject({
+      ...{ "ip-address": "198.51.100.7", "mac-address": "52:54:00:bc:00:07" },
+    });
+    expectLeases(findings);
+    expectNeighbours(findings);
+  },
   "qemu-multipath": ({ data }) => {
     expectPci(data, {
       "0000:00:11.0": PCI.virtioScsi,
@@ -98,4 +144,47 @@ function about({ data }: Inspected, kind: string, object: string): Record<string
 function expectPci({ pci_devices }: Inspected, expected: Readonly<Record<string, object>>): void {
   const devices = Object.fromEntries(pci_devices.map((device) => [String(device.bus), device]));
   expect(devices).toMatchObject(expected as never);
+}
+
+/** The interface of the card whose address ends so; its bond and VLANs are not meant. */
+function nameOf({ inventory }: Findings, ending: string): string {
+  return (
+    inventory.interfaces.find(
+      ({ name, mac_address }) => /^eth\d+$/.test(name) && mac_address.endsWith(ending),
+    )?.name ?? `no card ${ending}`
+  );
+}
+
+/** The address of the PXE card is the one that DHCP gave it. */
+function expectLeases({ inventory, leases }: Findings): void {
+  const lease = leases.find(({ mac }) => mac === "52:54:00:00:01:01");
+  const card = inventory.interfaces.find(({ mac_address }) => mac_address === "52:54:00:00:01:01");
+  expect(card?.ipv4_address).toBe(lease?.address ?? "no lease");
+}
+
+/** control-plane 11.89, 11.90: what lldpd says on the other side of each cable; nothing on the card without one. */
+function expectNeighbours(findings: Findings): void {
+  const { data, switchMac } = findings;
+  const [pxe, second, far] = ["01:01", "01:02", "01:04"].map((ending) => nameOf(findings, ending));
+  const hex = (text: string) => Buffer.from(text).toString("hex");
+  const raw = data.lldp_raw[pxe ?? ""] ?? [];
+  const value = (type: number) => raw.find(([given]) => given === type)?.[1];
+  expect(value(1)).toBe(`04${switchMac?.replaceAll(":", "")}`);
+  expect(value(2)).toBe(`07${hex(SWITCH.port("tap0"))}`);
+  expect(value(4)).toBe(hex(SWITCH.portDescription));
+  expect(value(5)).toBe(hex(SWITCH.name));
+  const { id, name } = SWITCH.vlan;
+  const vlan = [id.toString(16).padStart(4, "0"), name.length.toString(16).padStart(2, "0"), hex(name)].join(
+    "",
+  );
+  expect(raw).toContainEqual([127, `0080c203${vlan}`]);
+  expect(data.parsed_lldp[pxe ?? ""]).toMatchObject({
+    ...{ switch_chassis_id: switchMac, switch_port_id: SWITCH.port("tap0") },
+    ...{ switch_system_name: SWITCH.name, switch_system_description: SWITCH.description },
+    ...{ switch_port_description: SWITCH.portDescription, switch_mgmt_addresses: [SWITCH.managementAddress] },
+    switch_port_vlans: [{ id, name }],
+  });
+  // A member of the bond hears its own port.
+  expect(data.parsed_lldp[second ?? ""]).toMatchObject({ switch_port_id: SWITCH.port("tap1") });
+  expect(data.lldp_raw[far ?? ""]).toEqual([]);
 }
