@@ -28,6 +28,7 @@ fi
 udevadm settle --timeout="$UDEV_SETTLE_TIMEOUT"
 
 /etc/init.d/dhcp.sh
-[ -x /usr/local/etc/init.d/openssh ] && /usr/local/etc/init.d/openssh start
+# In the background: host keys are made at the first start, and the agent is not to wait for them.
+[ -x /usr/local/etc/init.d/openssh ] && /usr/local/etc/init.d/openssh start &
 /usr/local/lib/tinyipa/rescue &
 exec /usr/local/lib/tinyipa/agent
