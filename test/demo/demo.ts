@@ -10,7 +10,7 @@ import { buildAgent } from "../rig/executable.ts";
 import { demoImage } from "../rig/image.ts";
 import { Machine } from "../rig/machine.ts";
 import { Network } from "../rig/network.ts";
-import { type BaseOptions, composeRamdisk, type Ramdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import { type BaseOptions, composeRamdisk, minimalRamdiskBase, type Ramdisk } from "../rig/ramdisk.ts";
 import type { Driver } from "./driver.ts";
 import type { DemoOptions } from "./options.ts";
 import type { Phases } from "./phases.ts";
@@ -127,7 +127,7 @@ async function ownRamdisk(
   const { size: agentBytes } = await stat(agent);
 
   phases.begin("ramdisk");
-  const base = await ramdiskBase(building);
+  const base = await minimalRamdiskBase(building);
   return { ramdisk: await composeRamdisk(base, { agent, output: join(directory, "initrd") }), agentBytes };
 }
 
