@@ -22,7 +22,7 @@ async function memoryOf(name: string) {
 describe("the recorded machines", () => {
   test("have the memory QEMU gave them", async () => {
     expect(await memoryOf("qemu-bios")).toEqual({ total: 2_060_333_056, physical_mb: 2048 });
-    expect((await memoryOf("qemu-uefi")).physical_mb).toBe(1536);
+    expect((await memoryOf("qemu-uefi")).physical_mb).toBe(2048);
   });
 
   test("SMBIOS is enough: lshw is not asked", async () => {

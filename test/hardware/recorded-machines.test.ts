@@ -6,11 +6,8 @@ import { CONFIGURED, diskKey, expectConfigured } from "./recording/configured.ts
 import { loadMachine } from "./recording/recording.ts";
 import { managersOn } from "./support.ts";
 
-/** Recorded by an earlier recorder, which did not ask for everything the agent asks today: compared live only (test/vm). */
-const INCOMPLETE: ReadonlySet<string> = new Set(["qemu-bios", "qemu-uefi"]);
-
 for (const [name, { rootDisk }] of Object.entries(CONFIGURED))
-  test.skipIf(INCOMPLETE.has(name))(`${name} is what was configured`, async () => {
+  test(`${name} is what was configured`, async () => {
     const { managers } = managersOn(await loadMachine(name), { disk_wait_attempts: 0 });
     await managers.load();
     const inventory = await managers.inventory({ useCache: false });

@@ -17,11 +17,19 @@ import { type Answer, FakeInspector, inspectedMachine } from "./support.ts";
 
 const URL = "http://192.0.2.1:5050/v1/continue";
 
-async function inspected(answers: readonly Answer[], values: Partial<OptionValues> = {}) {
+/** On a machine without the program `missing`. */
+async function inspected(
+  answers: readonly Answer[],
+  values: Partial<OptionValues> = {},
+  { missing }: { missing?: string } = {},
+) {
   const inspector = new FakeInspector(...answers);
   const recording = await loadMachine("qemu-bios");
+  const programs = Object.fromEntries(
+    Object.entries(recording.programs ?? {}).filter(([line]) => line.split(" ")[0] !== missing),
+  );
   const machine = await inspectedMachine(
-    { ...recording, http: inspector.http },
+    { ...recording, programs, http: inspector.http },
     {
       inspection_callback_url: URL,
       inspection_collectors: ["default"],
@@ -95,9 +103,11 @@ describe("an inspection", () => {
 
   // control-plane 11.80, contract 10.65
   test("with a failing collector posts the rest with the error, and knows no node", async () => {
-    const { outcome, inspector } = await inspected([{ status: 200 }], {
-      inspection_collectors: ["default", "dmi-decode"],
-    });
+    const { outcome, inspector } = await inspected(
+      [{ status: 200 }],
+      { inspection_collectors: ["default", "dmi-decode"] },
+      { missing: "dmidecode" },
+    );
     expect(outcome).toBeNull();
     expect(Object.keys(inspector.bodies[0]!)).toEqual([
       "inventory",
