@@ -290,6 +290,8 @@ async function rescued(stage: Stage, image: Image, certificate: string): Promise
   });
   const text = await answer.text();
   check(answer.ok && text.includes("SUCCEEDED"), "the rescue is finalized", text);
+  // The answer comes before the user does.
+  await booted.machine.waitForConsole(/The user rescue may log in/, { timeout: MINUTE });
   const inShell = await booted.machine.logIn({ user: "rescue", password }, 3 * MINUTE);
   const user = await inShell("id -un; sudo id -un");
   check(/^rescue\s+root$/.test(user), "the tenant logs in as rescue and may become root", user);
