@@ -127,7 +127,10 @@ export class RamdiskMachine implements AsyncDisposable {
   }
 }
 
-/** What Ironic passes to a ramdisk that is booted from the network. */
+/**
+ * What Ironic passes to a ramdisk that is booted from the network. Without no_timer_check the kernel panics when a loaded machine
+ * lets the emulated timer wait.
+ */
 export function networkBootParameters(address: string): string {
-  return `console=ttyS0 ipa-api-url=http://${address}:${API_PORT} BOOTIF=01-${MAC.replaceAll(":", "-")} ipa-debug=1`;
+  return `console=ttyS0 no_timer_check ipa-api-url=http://${address}:${API_PORT} BOOTIF=01-${MAC.replaceAll(":", "-")} ipa-debug=1`;
 }

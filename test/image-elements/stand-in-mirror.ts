@@ -178,7 +178,7 @@ class Mirror {
         "usr/local/bin",
         "home/tc",
       ],
-      ...["usr/local/sbin", "usr/local/lib", "usr/local/tce.installed", "usr/lib/x86_64-linux-gnu/security"],
+      ...["usr/local/sbin", "usr/local/lib", "usr/local/tce.installed", "lib/x86_64-linux-gnu/security"],
     ])
       await mkdir(join(tree, directory), { recursive: true });
     await symlink("lib", join(tree, "lib64"));
@@ -189,7 +189,8 @@ class Mirror {
     // Also a name under which it serves: kmod knows what it is called as.
     await rm(join(tree, "sbin/modprobe"), { force: true });
     await symlink("../usr/bin/kmod", join(tree, "sbin/modprobe"));
-    const pam = "usr/lib/x86_64-linux-gnu/security/pam_permit.so";
+    // Debian's libpam looks under /lib, which is no link to /usr/lib here.
+    const pam = "lib/x86_64-linux-gnu/security/pam_permit.so";
     await copyFile(join(this.#debian, pam), join(tree, pam));
     const libraries = await librariesOf(this.#debian, [...CORE_PROGRAMS, `/${pam}`, "/usr/bin/mount"]);
     const loader = libraries.filter((path) => path.startsWith("/lib64/"));
