@@ -34,8 +34,16 @@ export type AgentMachine = AsyncDisposable & {
   portOf(port: number): number;
   /** Runs a step to its end, as a conductor does. */
   step(name: string, options?: StepOptions): Promise<StepEnd>;
+  /** The answer to a command: its end, or RUNNING. */
+  post(name: string, params?: JsonObject): Promise<JsonObject>;
+  /** All commands of this boot. */
+  commands(): Promise<readonly JsonObject[]>;
+  /** Whether the API answers within two seconds. */
+  answers(): Promise<boolean>;
   /** Output of a command in the machine. */
   shell(command: string): Promise<string>;
+  /** Switches it on again, into the ramdisk; ready when the agent answers. */
+  boot(): Promise<void>;
   /** Ends the agent as a service manager does; when this returns its successor answers. */
   restart(): Promise<void>;
 };
@@ -89,17 +97,30 @@ export async function bootAgent(options: {
     return outside;
   };
   const url = `http://127.0.0.1:${portOf(API_PORT)}/v1`;
-  await machine.start({
-    ...ramdisk,
-    // An emulated processor that gets no time for a while would take its timer for broken, and panic.
-    cmdline: "console=ttyS0 quiet no_timer_check net.ifnames=0 rig.shell=1 rig.restart_delay=2",
-  });
-  await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
+  const boot = async () => {
+    await machine.start({
+      ...ramdisk,
+      // An emulated processor that gets no time for a while would take its timer for broken, and panic.
+      cmdline: "console=ttyS0 quiet no_timer_check net.ifnames=0 rig.shell=1 rig.restart_delay=2",
+    });
+    await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
+  };
+  const answers = () =>
+    fetch(`${url}/status`, { signal: AbortSignal.timeout(2000) }).then(
+      ({ ok }) => ok,
+      () => false, // refused, reset, or nobody there
+    );
+  const post = (name: string, params: JsonObject = {}) => request(`${url}/commands/`, { name, params });
+  await boot();
   return {
     machine,
     portOf,
+    boot,
+    answers,
+    post,
+    commands: async () => (await request(`${url}/commands/`)).commands as readonly JsonObject[],
     async command(name, params) {
-      const { id } = await request(`${url}/commands/`, { name, params });
+      const { id } = await post(name, params);
       for (;;) {
         const now = await request(`${url}/commands/${id}`);
         if (now.command_status !== "RUNNING") return now;
@@ -111,7 +132,6 @@ export async function bootAgent(options: {
     async restart() {
       const process = await machine.shell("pidof ironic-python-agent", MINUTE);
       await machine.shell(`kill -TERM ${process}; while [ -e /proc/${process} ]; do sleep 0.2; done`, MINUTE);
-      const answers = async () => (await fetch(`${url}/status`).catch(() => null))?.ok === true;
       while (!(await answers())) await Bun.sleep(500);
     },
     async [Symbol.asyncDispose]() {
