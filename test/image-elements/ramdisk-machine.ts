@@ -88,8 +88,19 @@ export class RamdiskMachine implements AsyncDisposable {
     }
   }
 
-  /** Output of a command over SSH. Tries until the server is up, which makes its keys at the first start. */
-  async ssh(user: string, keyFile: string, address: string, command: string): Promise<string> {
+  /** What comes from now on is waited for. */
+  forgetHeartbeats(): void {
+    this.#heartbeats.length = 0;
+  }
+
+  /** Output of a command over SSH, with a terminal if wanted. Tries until the server is up, which makes its keys at the first start. */
+  async ssh(
+    user: string,
+    keyFile: string,
+    address: string,
+    command: string,
+    { terminal = false } = {},
+  ): Promise<string> {
     const options = [
       "StrictHostKeyChecking=no",
       "UserKnownHostsFile=/dev/null",
@@ -101,6 +112,7 @@ export class RamdiskMachine implements AsyncDisposable {
       "-i",
       keyFile,
       ...options.flatMap((option) => ["-o", option]),
+      ...(terminal ? ["-tt"] : []),
       `${user}@${address}`,
       command,
     ];
