@@ -40,7 +40,7 @@ async function configDrive(mebibytes = 0): Promise<Uint8Array> {
     `${directory.path}/iso`,
     `${directory.path}/tree`,
   );
-  return system.files.readBytes(`${directory.path}/iso`, 100 * MEBIBYTE);
+  return await system.files.readBytes(`${directory.path}/iso`, 100 * MEBIBYTE);
 }
 
 async function partitionsOf(disk: string) {
