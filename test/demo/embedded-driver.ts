@@ -32,6 +32,8 @@ export class EmbeddedDriver implements Driver {
         kernelParameters: [
           ...DEFAULT_SETTINGS.kernelParameters,
           "console=ttyS0",
+          // Without it the kernel panics when a loaded machine lets the emulated timer wait.
+          "no_timer_check",
           ...deployment.kernelParameters,
         ],
         // The same 35 seconds as Ironic's, looked at more often.

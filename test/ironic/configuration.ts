@@ -117,7 +117,9 @@ export function baseConfiguration(address: string, paths: Paths): Configuration 
       tftp_master_path: join(paths.tftpRoot, "master"),
       images_path: paths.images,
       instance_master_path: join(paths.images, "master"),
-      kernel_append_params: "nofb nomodeset vga=normal console=ttyS0 rig.shell=1 rig.restart_delay=5",
+      // Without no_timer_check the kernel panics when a loaded machine lets the emulated timer wait.
+      kernel_append_params:
+        "nofb nomodeset vga=normal console=ttyS0 no_timer_check rig.shell=1 rig.restart_delay=5",
     },
   };
 }
