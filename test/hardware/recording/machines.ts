@@ -33,6 +33,19 @@ function tap(index: number): string[] {
   return ["-netdev", `tap,id=net${index},ifname=tap${index},script=no,downscript=no`];
 }
 
+/**
+ * A line of shell that calls the cards with these addresses eth0, eth1 and so on, and leaves them up: the kernel numbers cards in the
+ * order in which their drivers come to them, which is another one each time.
+ */
+function cardNames(...addresses: string[]): string {
+  return [
+    'number_cards() { n=0; for mac in "$@"; do old=$(basename "$(dirname "$(grep -l "$mac" /sys/class/net/*/address)")")',
+    'ip link set "$old" down; ip link set "$old" name "card$n"; n=$((n + 1)); done',
+    'while [ "$n" -gt 0 ]; do n=$((n - 1)); ip link set "card$n" name "eth$n"; ip link set "eth$n" up; done; }',
+    `number_cards ${addresses.join(" ")}`,
+  ].join("; ");
+}
+
 export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
   /** Every kind of disk, two cards, a VLAN, an array, a BMC without LAN. */
   "qemu-bios": {
@@ -105,8 +118,8 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
     preparation: [
       "modprobe floppy",
       "modprobe 8021q",
-      // eth0 and eth1 by their buses' order; eth1 works under an address of its own, as a member of a bond
-      // does.
+      cardNames("52:54:00:12:34:57", "52:54:00:12:34:56"),
+      // eth1 works under an address of its own, as a member of a bond does.
       "ip addr add 192.0.2.10/24 dev eth0",
       "ip link set eth1 down",
       "ip link set eth1 address 52:54:00:aa:bb:cc",
@@ -147,7 +160,11 @@ export const MACHINES: Readonly<Record<string, FixtureMachine>> = {
       ],
       ...["-device", "usb-tablet,bus=usb.0,serial=T-1"],
     ],
-    preparation: ["mount -t debugfs debugfs /sys/kernel/debug", "ip link set eth0 down"],
+    preparation: [
+      "mount -t debugfs debugfs /sys/kernel/debug",
+      cardNames("52:54:00:00:00:02", "52:54:00:00:00:03"),
+      "ip link set eth0 down",
+    ],
   },
   /** UEFI, one NVMe and one SATA disk with partitions, one card without a cable. */
   "qemu-uefi": {
