@@ -75,6 +75,7 @@ export interface PartitionSizes {
   rootGiB: number;
   swapMiB?: number;
   ephemeralGiB?: number;
+  preserveEphemeral?: boolean;
 }
 
 export interface DeployRequest {
@@ -196,6 +197,17 @@ export class ManagedNode implements AsyncDisposable {
   /** Runs steps by hand on a node that is "manageable", which it is again afterwards. */
   async clean(steps: readonly JsonObject[], options: { timeout: number }): Promise<void> {
     await this.#operate("clean", "manageable", { clean_steps: [...steps] }, options.timeout);
+  }
+
+  /** Ends a cleaning under way, as an operator does; clean() then throws ProvisionFailed. */
+  async abort(): Promise<void> {
+    await this.#options.ironic.client.provision(this.uuid, "abort");
+  }
+
+  /** Back to "manageable" after a cleaning that failed or was aborted. */
+  async manage(): Promise<void> {
+    await this.#options.ironic.client.setMaintenance(this.uuid, false);
+    await this.#operate("manage", "manageable", {}, 60_000);
   }
 
   /** Has ironic-inspector look at a node that is "manageable", which it is again afterwards. */
@@ -355,6 +367,10 @@ function bmcMac(index: number): string {
 }
 
 /** Ironic's words for the partitions around a root file system. */
-function partitionInfo({ rootGiB, swapMiB = 0, ephemeralGiB = 0 }: PartitionSizes): JsonObject {
-  return { image_type: "partition", root_gb: rootGiB, swap_mb: swapMiB, ephemeral_gb: ephemeralGiB };
+function partitionInfo(sizes: PartitionSizes): JsonObject {
+  const { rootGiB, swapMiB = 0, ephemeralGiB = 0, preserveEphemeral = false } = sizes;
+  return {
+    ...{ image_type: "partition", root_gb: rootGiB, swap_mb: swapMiB, ephemeral_gb: ephemeralGiB },
+    preserve_ephemeral: preserveEphemeral,
+  };
 }

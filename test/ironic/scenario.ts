@@ -66,6 +66,8 @@ export interface DeployOptions {
   sha256?: string;
   /** The instance's traits: each brings in the deploy template of its name. */
   traits?: readonly string[];
+  /** Further lines of the user data, which is a shell script. */
+  userData?: string;
   /** Longest time until active, minutes. */
   minutes?: number;
 }
@@ -192,7 +194,7 @@ export class Stage implements AsyncDisposable {
       },
       configDrive: {
         meta_data: { hostname: "deployed" },
-        user_data: `#!/bin/sh\necho ${USER_DATA_OUTPUT}\n`,
+        user_data: `#!/bin/sh\n${options.userData ?? ""}\necho ${USER_DATA_OUTPUT}\n`,
       },
       ...(options.traits === undefined ? {} : { traits: options.traits }),
       timeout: (options.minutes ?? 15) * MINUTE,

@@ -46,16 +46,12 @@ export class StageNode {
 
   /** Deploys, and it has to fail with a last_error that matches all of `reasons`. */
   async failsToDeploy(options: DeployOptions, ...reasons: readonly RegExp[]): Promise<void> {
-    try {
-      await this.managed.deploy(this.#stage.deployRequest(options));
-    } catch (error) {
-      if (!(error instanceof ProvisionFailed)) throw error;
-      this.managed.phases.fail(`as it has to: ${error.node.last_error}`);
-      for (const reason of reasons)
-        check(reason.test(error.node.last_error ?? ""), `last_error says ${reason}`, error.message);
-      return;
-    }
-    throw new Error(`node ${this.managed.name} is active, but its deployment had to fail`);
+    await this.#fails(() => this.managed.deploy(this.#stage.deployRequest(options)), reasons);
+  }
+
+  /** Runs steps by hand, which has to fail with a last_error that matches all of `reasons`. */
+  async failsToClean(steps: readonly JsonObject[], ...reasons: readonly RegExp[]): Promise<void> {
+    await this.#fails(() => this.cleanManually(steps), reasons);
   }
 
   /** Runs steps by hand, from "manageable" back to "manageable". */
@@ -143,6 +139,19 @@ export class StageNode {
       over.abort();
       await Promise.allSettled([acting]);
     }
+  }
+
+  async #fails(operation: () => Promise<void>, reasons: readonly RegExp[]): Promise<void> {
+    try {
+      await operation();
+    } catch (error) {
+      if (!(error instanceof ProvisionFailed)) throw error;
+      this.managed.phases.fail(`as it has to: ${error.node.last_error}`);
+      for (const reason of reasons)
+        check(reason.test(error.node.last_error ?? ""), `last_error says ${reason}`, error.message);
+      return;
+    }
+    throw new Error(`the operation on node ${this.managed.name} succeeded, but it had to fail`);
   }
 
   /** The system is this node's, has run its user data at this first boot, and Ironic has nothing to complain about. */

@@ -4,13 +4,15 @@ import type { Scenario } from "../scenario.ts";
 import { certificateRenewed, manualCertificate, tokenRefused } from "./agent-api.ts";
 import { cleanLeftovers } from "./clean.ts";
 import { deployments } from "./deploy.ts";
+import { eraseDevices } from "./erase.ts";
 import { imageServerDies, noRootDevice, wrongChecksum } from "./failures.ts";
 import { fastTrack } from "./fast-track.ts";
 import { everyCollector, inspection } from "./inspection.ts";
 import { deployAgain, tlsRequired, twoAtOnce } from "./lifecycle.ts";
 import { ramdiskLogs } from "./logs.ts";
-import { partitionImages } from "./partition-image.ts";
+import { partitionImages, preserveEphemeral } from "./partition-image.ts";
 import { pluginSteps, versionMismatch } from "./plugins.ts";
+import { powerCut } from "./power-cut.ts";
 import { raid } from "./raid.ts";
 import { rescue } from "./rescue.ts";
 import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
@@ -20,10 +22,12 @@ export const SCENARIOS: readonly Scenario[] = [
   cleanLeftovers,
   ...deployments,
   ...partitionImages,
+  preserveEphemeral,
   deployAgain,
   wrongChecksum,
   noRootDevice,
   imageServerDies,
+  powerCut,
   tlsRequired,
   agentRestarted,
   conductorRestarted,
@@ -35,6 +39,7 @@ export const SCENARIOS: readonly Scenario[] = [
   fastTrack,
   rescue,
   raid,
+  eraseDevices,
   pluginSteps,
   versionMismatch,
   tokenRefused,
