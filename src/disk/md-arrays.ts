@@ -53,6 +53,22 @@ export async function readArray(system: System, device: string, signal: AbortSig
   return { device, uuid: parseArrayUuid(report), name: parseVolumeName(report), components, holders };
 }
 
+/**
+ * Says so in the log when an array lacks members. No error: it works, and the operator may want the machine up before the new disk
+ * is there; but what is made bootable is only the disks that are left.
+ */
+export async function warnIfDegraded(system: System, { device, holders }: RaidArray): Promise<void> {
+  const name = await kernelName(system, device);
+  // RAID 0 has no such attribute.
+  const missing = Number((await system.files.readAttribute(`${CLASS}/${name}/md/degraded`)) ?? 0);
+  if (missing === 0) return;
+  system.log.warning(
+    `${device} is degraded: ${missing} of its members ${missing === 1 ? "is" : "are"} missing, and only ${holders.join(", ")} ` +
+      "will boot. After the disk is replaced, delete the RAID configuration, create it again and deploy; or add the new disk to " +
+      "the arrays by hand and deploy again.",
+  );
+}
+
 /** The disk a component is on; a whole disk is its own. Null if it was pulled out. */
 async function holderOf(system: System, component: string): Promise<string | null> {
   const name = await kernelName(system, component);

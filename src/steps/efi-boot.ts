@@ -11,7 +11,7 @@ import { type EfiLoader, findEfiLoaders } from "../disk/efi-loaders.ts";
 import { espArray, fillEspArray } from "../disk/esp-array.ts";
 import { findByUuid } from "../disk/find-by-uuid.ts";
 import { holderPartitions } from "../disk/holder-partitions.ts";
-import { isArray, readArray } from "../disk/md-arrays.ts";
+import { isArray, readArray, warnIfDegraded } from "../disk/md-arrays.ts";
 import { mountTemporarily } from "../disk/mounts.ts";
 import {
   EFI_SYSTEM_PARTITION_GUID,
@@ -135,7 +135,9 @@ type EspPlace = { readonly disk: string; readonly number: number; readonly suffi
 /** Firmware cannot read an array: the ESP's content goes to a partition on each of its disks, kept alike by an array of their own. */
 async function mirrorEsp(context: BootLoaderContext, disk: string, esp: string): Promise<EspPlace[]> {
   const { system, config, signal } = context;
-  const { holders } = await readArray(system, disk, signal);
+  const raid = await readArray(system, disk, signal);
+  await warnIfDegraded(system, raid);
+  const { holders } = raid;
   const options = { attempts: config.get("disk_utils.partprobe_attempts"), signal };
   const members = await holderPartitions(system, holders, "esp", options);
   const array = await espArray(system, members, signal);

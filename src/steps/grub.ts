@@ -2,10 +2,10 @@
 // preferred, which keeps Secure Boot; grub-install is the way that is left. Source: deploy specification 5.5.
 
 import { isBiosBootable } from "../disk/bios-bootable.ts";
-import { findByUuid } from "../disk/find-by-uuid.ts";
+import { type FoundDevice, findByUuid } from "../disk/find-by-uuid.ts";
 import { holderPartitions } from "../disk/holder-partitions.ts";
 import { ImageRoot } from "../disk/image-root.ts";
-import { isArray, type RaidArray, readArray } from "../disk/md-arrays.ts";
+import { isArray, type RaidArray, readArray, warnIfDegraded } from "../disk/md-arrays.ts";
 import { activateVolumeGroups } from "../disk/volume-groups.ts";
 import { CommandExecutionError, errorText, InvalidImage } from "../errors.ts";
 import type { System } from "../system/system.ts";
@@ -25,8 +25,9 @@ export type GrubRequest = {
 };
 
 const ESP = "/boot/efi";
-/** os-prober reads every disk of the machine, for minutes. */
-const CONFIG_ENVIRONMENT = { GRUB_DISABLE_OS_PROBER: "true", GRUB_SAVEDEFAULT: "true" };
+
+/** What grub-mkconfig is told by its environment; the image's /etc/default/grub has the last word. */
+type ConfigEnvironment = Readonly<Record<string, string>>;
 
 /**
  * Resolves to true once the disk has something to boot.
@@ -44,9 +45,19 @@ export async function installGrub(context: BootLoaderContext, request: GrubReque
     return true;
   }
   await using image = await ImageRoot.mount(system, root.path, signal);
+  const environment = configEnvironment(disk, root, raid !== null);
   return await (request.espUuid === null
-    ? installForBios(context, image, request, raid)
-    : installForUefi(context, image, { ...request, espUuid: request.espUuid }));
+    ? installForBios(context, image, request, raid, environment)
+    : installForUefi(context, image, { ...request, espUuid: request.espUuid }, environment));
+}
+
+/**
+ * os-prober reads every disk of the machine, for minutes. GRUB remembers the entry that was booted where it can write: on an array or a
+ * logical volume it cannot, and would stop at each boot to say so.
+ */
+export function configEnvironment(disk: string, root: FoundDevice, onRaid: boolean): ConfigEnvironment {
+  const canWrite = !onRaid && (root.partition !== null || root.path === disk);
+  return { GRUB_DISABLE_OS_PROBER: "true", ...(canWrite ? { GRUB_SAVEDEFAULT: "true" } : {}) };
 }
 
 /** What this agent wrote, it knows; a disk that came another way (iSCSI, an earlier run) is looked at. */
@@ -61,6 +72,7 @@ async function installForBios(
   image: ImageRoot,
   { disk, prepUuid }: GrubRequest,
   raid: RaidArray | null,
+  environment: ConfigEnvironment,
 ): Promise<true> {
   const { system, config, signal } = context;
   requireImageCode(context, disk);
@@ -68,6 +80,7 @@ async function installForBios(
   let targets = [prepUuid === null ? disk : (await findByUuid(system, disk, prepUuid, signal)).path];
   if (raid !== null) {
     // Every disk has to boot by itself, with GRUB in a partition of its own where there is a GPT.
+    await warnIfDegraded(system, raid);
     targets = [...raid.holders];
     const attempts = config.get("disk_utils.partprobe_attempts");
     await holderPartitions(system, raid.holders, "bios", { attempts, signal });
@@ -75,7 +88,7 @@ async function installForBios(
   }
   await image.prepareToRun([disk, ...targets]);
   for (const target of targets) await image.run([`${grub}-install`, target]);
-  await configureGrub(image, grub);
+  await configureGrub(image, grub, environment);
   system.log.info(`installed GRUB on ${targets.join(", ")}`);
   return true;
 }
@@ -107,28 +120,35 @@ async function installForUefi(
   context: BootLoaderContext,
   image: ImageRoot,
   { disk, espUuid }: GrubRequest & { readonly espUuid: string },
+  environment: ConfigEnvironment,
 ): Promise<boolean> {
   const { system, signal } = context;
   const esp = (await findByUuid(system, disk, espUuid, signal)).path;
   await appendEspToFstab(context, image, esp);
-  if (await copyOwnLoaders(context, image, disk, esp)) {
+  if (await copyOwnLoaders(context, image, { disk, esp, environment })) {
     if (await setUpEfiBoot(context, disk, espUuid)) return true;
     system.log.warning("none of the image's own EFI files is a loader for this machine; installing GRUB");
   }
   requireImageCode(context, disk);
-  await installUnsigned(context, image, disk, esp);
+  await installUnsigned(context, image, { disk, esp, environment });
   if (await setUpEfiBoot(context, disk, espUuid)) return true;
   throw new CommandExecutionError(
     `Installing GRUB2 boot loader to device ${disk} failed: after grub-install there is no EFI loader on ${esp}.`,
   );
 }
 
+type UefiTarget = {
+  readonly disk: string;
+  /** Device node of its EFI system partition. */
+  readonly esp: string;
+  readonly environment: ConfigEnvironment;
+};
+
 /** Grub-install with UEFI; some distributions' refuses, which shows when there is no loader afterwards. */
 async function installUnsigned(
   context: BootLoaderContext,
   image: ImageRoot,
-  disk: string,
-  esp: string,
+  { disk, esp, environment }: UefiTarget,
 ): Promise<void> {
   const { system } = context;
   system.log.warning("GRUB is made by grub-install: it is not signed, and will not start with Secure Boot");
@@ -143,15 +163,14 @@ async function installUnsigned(
       context.signal.throwIfAborted();
       system.log.warning(`GRUB could not be installed for UEFI: ${errorText(error)}`);
     }
-  await configureGrub(image, grub);
+  await configureGrub(image, grub, environment);
 }
 
 /** False if the image has none, or they cannot be copied. */
 async function copyOwnLoaders(
   context: BootLoaderContext,
   image: ImageRoot,
-  disk: string,
-  esp: string,
+  { disk, esp, environment }: UefiTarget,
 ): Promise<boolean> {
   const { system, config, signal } = context;
   if (!(await image.hasDirectory(`${ESP}/EFI`))) return false;
@@ -159,7 +178,7 @@ async function copyOwnLoaders(
     const grub = await grubName(image);
     if (config.get("enable_bios_bootloader_install") && (await image.hasFile(`/usr/sbin/${grub}-install`))) {
       await image.prepareToRun([disk]);
-      await configureGrub(image, grub);
+      await configureGrub(image, grub, environment);
     }
     await preserveEfiFiles(context, image, esp);
     return true;
@@ -174,8 +193,12 @@ async function grubName(image: ImageRoot): Promise<"grub2" | "grub"> {
   return (await image.hasFile("/usr/sbin/grub2-install")) ? "grub2" : "grub";
 }
 
-async function configureGrub(image: ImageRoot, grub: "grub2" | "grub"): Promise<void> {
-  await image.run([`${grub}-mkconfig`, "-o", `/boot/${grub}/grub.cfg`], CONFIG_ENVIRONMENT);
+async function configureGrub(
+  image: ImageRoot,
+  grub: "grub2" | "grub",
+  environment: ConfigEnvironment,
+): Promise<void> {
+  await image.run([`${grub}-mkconfig`, "-o", `/boot/${grub}/grub.cfg`], environment);
 }
 
 /** The image's own programs would run with root's rights in the ramdisk (CVE-2026-43003): only where that is allowed. */

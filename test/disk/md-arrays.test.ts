@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
-import { listArrays, readArray } from "../../src/disk/md-arrays.ts";
+import { listArrays, readArray, warnIfDegraded } from "../../src/disk/md-arrays.ts";
 import { parseSyncCompleted, readSync, waitForSync } from "../../src/disk/md-sync.ts";
 import type { Progress } from "../../src/progress.ts";
 import { loadMachine } from "../hardware/recording/recording.ts";
@@ -64,6 +64,25 @@ describe("an array", () => {
       },
     };
     expect((await readArray(pulled, "/dev/md0", signal)).holders).toEqual(["/dev/sda"]);
+  });
+
+  test("that lacks a member is made bootable on the disks that are left, and the log says so", async () => {
+    const messages = async (degraded: Record<string, RecordedFile>) => {
+      const machine = new RaidMachine(["sda"], degraded);
+      machine.addPartition("sda");
+      machine.addArray("md0", ["sda1"], "node:root");
+      await warnIfDegraded(machine.system, await readArray(machine.system, "/dev/md0", signal));
+      return machine.system.messages();
+    };
+    const attribute = "/sys/devices/virtual/md0/md/degraded";
+    expect(await messages({ [attribute]: "1\n" })).toEqual([
+      expect.stringMatching(
+        /^WARNING \/dev\/md0 is degraded: 1 of its members is missing, and only \/dev\/sda will boot\./,
+      ) as never,
+    ]);
+    expect(await messages({ [attribute]: "0\n" })).toEqual([]);
+    // RAID 0 cannot be degraded.
+    expect(await messages({})).toEqual([]);
   });
 });
 

@@ -10,7 +10,7 @@ import { InvalidImage, type RestError } from "../../src/errors.ts";
 import { installBootLoader } from "../../src/steps/boot-loader.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import { withEspLine } from "../../src/steps/fstab.ts";
-import { withKernelParameter } from "../../src/steps/grub.ts";
+import { configEnvironment, withKernelParameter } from "../../src/steps/grub.ts";
 import { createSystem } from "../../src/system/real.ts";
 import type { System } from "../../src/system/system.ts";
 import { type LoopDevice, loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
@@ -34,7 +34,7 @@ beforeAll(async () => {
     'echo "$@" >> /asked; ls /proc > /processes; cat /proc/net/dev > /network; cat /secret > /stolen 2>&1',
     `(sleep ${SURVIVOR} &); { echo > /dev/survey; } 2> /write-to-dev; true`,
   );
-  await script("usr/sbin/grub-mkconfig", 'echo "$GRUB_DISABLE_OS_PROBER $@" >> /asked');
+  await script("usr/sbin/grub-mkconfig", 'echo "$GRUB_DISABLE_OS_PROBER $GRUB_SAVEDEFAULT $@" >> /asked');
   await writeFile(`${tree}/etc/fstab`, "/dev/root / ext4 defaults 0 1");
 });
 
@@ -166,7 +166,7 @@ describe("BIOS, partition image", () => {
     asItIs,
     async (disk) => {
       expect((await install(disk)).error).toBeNull();
-      expect(await fileOf(disk, "/asked")).toBe(`${disk.path}\ntrue -o /boot/grub/grub.cfg\n`);
+      expect(await fileOf(disk, "/asked")).toBe(`${disk.path}\ntrue true -o /boot/grub/grub.cfg\n`);
     },
   );
 
@@ -267,6 +267,15 @@ describe("BIOS, partition image", () => {
       expect(await fileOf(disk, "/asked")).toContain(disk.path);
     },
   );
+});
+
+test("GRUB is to remember what it booted only where it can write", () => {
+  const saves = (root: string, partition: number | null, onRaid: boolean) =>
+    "GRUB_SAVEDEFAULT" in configEnvironment("/dev/sda", { path: root, partition }, onRaid);
+  expect(saves("/dev/sda2", 2, false)).toBe(true);
+  expect(saves("/dev/sda", null, false)).toBe(true);
+  expect(saves("/dev/dm-0", null, false)).toBe(false);
+  expect(saves("/dev/md0p2", 2, true)).toBe(false);
 });
 
 test("a parameter gets into the kernel's line once, whatever the quotes", () => {
