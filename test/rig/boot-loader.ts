@@ -19,7 +19,8 @@ const BLOCK_LIST_OFFSET = SECTOR - 12;
 const REST_SEGMENT = 0x820;
 
 const BIOS_MODULES = ["biosdisk"];
-const UEFI_MODULES = ["efi_gop", "fat"];
+/** The last three are what a grub.cfg of grub-mkconfig asks for, as in Debian's signed GRUB: without them it stops for a key. */
+const UEFI_MODULES = ["efi_gop", "fat", "all_video", "gzio", "loadenv"];
 const COMMON_MODULES = [
   "normal",
   "configfile",
