@@ -5,9 +5,13 @@
 const MASK = "******";
 const BULKY = "<...>";
 
-/** Members, parameters, options and headers of these names are secret, whatever stands in front of them (`redfish_password`). */
+/**
+ * Members, parameters, options and headers of these names are secret, whatever stands in front of them (`redfish_password`).
+ * The second line are names by which drivers of Ironic keep secrets of BMCs in a node's driver_info.
+ */
 const SECRET_NAME =
-  "[a-z0-9_-]{0,40}(?:token|password|passwd|secret|signature|authorization|private_key)|auth|temp_url_sig";
+  "[a-z0-9_-]{0,40}(?:token|password|passwd|secret|signature|authorization|private_key" +
+  "|snmp_community(?:_read|_write)?|auth_key|priv_key|hex_kg_key|key_contents)|auth|temp_url_sig";
 
 const SECRET_MEMBER = new RegExp(`^(?:${SECRET_NAME})$`, "i");
 

@@ -63,12 +63,26 @@ describe("a secret in a text", () => {
     "X-Auth-Token",
     "auth",
     "private_key",
+    "snmp_community",
+    "snmp_community_write",
+    "irmc_snmp_community",
+    "snmp_auth_key",
+    "snmp_priv_key",
+    "ipmi_hex_kg_key",
+    "ssh_key_contents",
   ])("a member called %s is masked", (name) => {
     expect(redactValue({ [name]: "S3CRET" })).toEqual({ [name]: "******" });
   });
 
   test("names that only resemble one stay", () => {
-    const harmless = { agent_token_required: true, author: "me", tokens: 3, secretary: "x" };
+    const harmless = {
+      agent_token_required: true,
+      author: "me",
+      community: "public",
+      snmp_version: "2c",
+      tokens: 3,
+      secretary: "x",
+    };
     expect(redactValue(harmless)).toEqual(harmless);
   });
 });
