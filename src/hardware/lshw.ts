@@ -7,6 +7,7 @@ import { isJsonObject, type Json, type JsonObject } from "../json.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import type { SystemVendor, UsbDevice } from "./manager.ts";
+import { Shared } from "./shared.ts";
 
 /** Bytes: a few hundred KiB on large machines. */
 const MAX_OUTPUT = 32 * 1024 * 1024;
@@ -16,15 +17,41 @@ const MIB = 2 ** 20;
 /** lshw printed something else than a tree. */
 export class LshwOutputError extends Error {}
 
-/** lshw's tree. @throws ProgramMissingError, ProgramFailedError, LshwOutputError */
-export async function lshwTree(system: System): Promise<JsonObject> {
-  const { stdout } = await system.run(["lshw", "-quiet", "-json"], {
-    maxOutput: MAX_OUTPUT,
-    timeout: TIMEOUT_SECONDS,
-  });
-  const tree = parseLshw(stdout);
-  if (tree === null) throw new LshwOutputError("lshw printed no JSON object");
-  return tree;
+/** The lshw of one agent: it looks at the whole machine, which takes seconds, so that one run answers as many questions as it can. */
+export class Lshw {
+  readonly #system: System;
+  readonly #tree: Shared<JsonObject>;
+  #last: { readonly text: string; readonly at: number } | null = null;
+
+  constructor(system: System) {
+    this.#system = system;
+    this.#tree = new Shared(() => this.#ask());
+  }
+
+  /**
+   * The tree, from one run for all who ask at the same time; who asks later gets a new one, in which changes of the machine show.
+   * @throws ProgramMissingError, ProgramFailedError, LshwOutputError
+   */
+  tree(): Promise<JsonObject> {
+    return this.#tree.get();
+  }
+
+  /** What it last printed, if it did so in the last `seconds`: for those whom a moment does not matter. */
+  printed(seconds: number): string | null {
+    if (this.#last !== null && this.#system.clock.monotonic() - this.#last.at > seconds) this.#last = null;
+    return this.#last?.text ?? null;
+  }
+
+  async #ask(): Promise<JsonObject> {
+    const { stdout } = await this.#system.run(["lshw", "-quiet", "-json"], {
+      maxOutput: MAX_OUTPUT,
+      timeout: TIMEOUT_SECONDS,
+    });
+    const tree = parseLshw(stdout);
+    if (tree === null) throw new LshwOutputError("lshw printed no JSON object");
+    this.#last = { text: stdout, at: this.#system.clock.monotonic() };
+    return tree;
+  }
 }
 
 /** lshw's tree; null, with a log line, if it is not installed, fails or prints no JSON. `ask` makes the tree. */

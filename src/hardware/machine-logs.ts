@@ -13,6 +13,8 @@ export type MachineLogsOptions = {
   readonly managers: HardwareManagers;
   /** Latest lines of the journal to take; by default as many as fit. */
   readonly journalLines?: number;
+  /** What programs have just printed, by the name of their member: these are not run again. */
+  readonly outputs?: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
 };
 
@@ -21,9 +23,10 @@ const MANAGERS_TIMEOUT = 35;
 
 /** A tar.gz in base64. @throws CommandExecutionError when there is a journal that cannot be read */
 export function collectMachineLogs(options: MachineLogsOptions): Promise<string> {
-  const { system, journalLines, signal } = options;
+  const { system, journalLines, outputs, signal } = options;
   return collectSystemLogs(system, {
     ...(journalLines === undefined ? {} : { journalLines }),
+    ...(outputs === undefined ? {} : { outputs }),
     findMore: () => findMore(options),
     signal,
   });

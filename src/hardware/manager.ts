@@ -113,7 +113,7 @@ export type ManagerContext = {
   readonly managers: () => readonly HardwareManager[];
   /** A listing without the devices that a manager hides, and with the others as the managers want them shown. */
   readonly filterDevices: FilterDevices;
-  /** lshw's tree, from one run for all who ask at the same time: it looks at the whole machine. @throws as lshwTree */
+  /** lshw's tree, from one run for all who ask at the same time: it looks at the whole machine. @throws as Lshw.tree */
   readonly lshw: () => Promise<JsonObject>;
   readonly metrics: Metrics;
 };

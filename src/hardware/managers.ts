@@ -17,7 +17,7 @@ import type { Deployment } from "../steps/deployment.ts";
 import type { StepContext, StepKind } from "../steps/step.ts";
 import type { Logger } from "../system/log.ts";
 import type { System } from "../system/system.ts";
-import { lshwTree } from "./lshw.ts";
+import { Lshw } from "./lshw.ts";
 import type {
   DeviceKind,
   HardwareManager,
@@ -33,7 +33,6 @@ import type {
 import { NodeCache } from "./node-cache.ts";
 import { type Fault, Faults } from "./plugins/faults.ts";
 import type { Plugin, PluginSource } from "./plugins/plugin.ts";
-import { Shared } from "./shared.ts";
 import { type Candidate, chooseSteps, type StepListing } from "./step-listing.ts";
 import { wireName } from "./wire-name.ts";
 
@@ -64,6 +63,7 @@ type Ranked = { readonly manager: HardwareManager; readonly support: number };
 export class HardwareManagers {
   /** The node the managers work for. */
   readonly node: NodeCache;
+  readonly lshw: Lshw;
 
   readonly #options: HardwareManagersOptions;
   readonly #log: Logger;
@@ -71,12 +71,11 @@ export class HardwareManagers {
   #plugins: readonly Plugin[] = [];
   readonly #faults = new Faults();
   #inventory: Promise<Inventory> | null = null;
-  readonly #lshw: Shared<JsonObject>;
 
   constructor(options: HardwareManagersOptions) {
     this.#options = options;
     this.#log = options.system.log.named("ironic_agent.hardware");
-    this.#lshw = new Shared(() => lshwTree(options.system));
+    this.lshw = new Lshw(options.system);
     this.node = new NodeCache(this.#log, () => this.dispatch("waitForDisks"));
   }
 
@@ -191,11 +190,6 @@ export class HardwareManagers {
     return shown;
   }
 
-  /** lshw's tree, from one run for all who ask at the same time. @throws as lshwTree */
-  lshw(): Promise<JsonObject> {
-    return this.#lshw.get();
-  }
-
   /** `{name: version}` of all managers: `hardware_manager_version` on the wire. */
   versions(): Record<string, string> {
     return Object.fromEntries(this.#ranked.map(({ manager }) => [manager.name, manager.version]));
@@ -268,7 +262,7 @@ export class HardwareManagers {
       dispatchOwn: (method, args, work) => this.dispatchOwn(method, args, work),
       managers: () => this.#ranked.map(({ manager }) => manager),
       filterDevices: (kind, devices) => this.filterDevices(kind, devices),
-      lshw: () => this.lshw(),
+      lshw: () => this.lshw.tree(),
     };
   }
 

@@ -6,11 +6,18 @@ import { diskOfPartition, slavesOf } from "../disk/block-tree.ts";
 import { errorText } from "../errors.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
+import { loadModules } from "./kernel-modules.ts";
 import type { LsblkRow } from "./lsblk.ts";
+
+const BLOCK = "/sys/class/block";
 
 /** Red Hat's tool that writes the first configuration. It is only looked for where it is installed. */
 const MPATHCONF = "/usr/sbin/mpathconf";
 const CONFIGURATION = "/etc/multipath.conf";
+const MORE_CONFIGURATION = "/etc/multipath/conf.d";
+
+/** Devices that multipath takes for paths unless its configuration says otherwise. */
+const PATHS = /^(?:sd[a-z]|dasd[a-z]|nvme\d)/;
 
 /** Seconds for one program: the paths of a SAN answer slowly. */
 const TIMEOUT = 180;
@@ -28,16 +35,36 @@ export async function enableMultipath(system: System): Promise<void> {
     const words = ["--enable", "--find_multipaths", "yes", "--with_module", "y", "--with_multipathd", "y"];
     await tolerated(system, [MPATHCONF, ...words]);
   } else {
-    await tolerated(system, ["modprobe", "dm_multipath"]);
-    // Where the path selectors are modules of their own they come when they are needed; older kernels had this one.
-    await tolerated(system, ["modprobe", "multipath"]);
+    await loadModules(system, ["dm_multipath"], "no multipath driver");
   }
-  // Takes over what comes later; where one runs already, this one says so and ends.
-  await tolerated(system, ["multipathd"]);
-  // Makes the maps of what is there, and ends when they are made.
-  await tolerated(system, ["multipath"]);
-  const maps = await tolerated(system, ["multipath", "-ll"]);
-  if (maps !== null && maps.trim() !== "") system.log.info(`multipath disks: ${maps.trim()}`);
+  await Promise.all([
+    // Makes the maps of what is there, and ends when they are made.
+    (await mayHavePaths(system)) ? tolerated(system, ["multipath"]) : null,
+    // Takes over what comes later; where one runs already, this one says so and ends. It would make the maps, too, but some time after
+    // its start.
+    tolerated(system, ["multipathd"]),
+  ]);
+  for (const map of await multipathMaps(system)) system.log.info(`multipath disk ${map}`);
+}
+
+async function mayHavePaths({ files }: System): Promise<boolean> {
+  if ((await files.list(BLOCK)).some((name) => PATHS.test(name))) return true;
+  return (
+    (await files.targetKind(CONFIGURATION)) !== null || (await files.list(MORE_CONFIGURATION)).length > 0
+  );
+}
+
+/** `mpatha (dm-0) by sda, sdb` */
+async function multipathMaps(system: System): Promise<string[]> {
+  const { files } = system;
+  const maps: string[] = [];
+  for (const device of (await files.list(BLOCK)).filter((name) => name.startsWith("dm-"))) {
+    const uuid = await files.readAttribute(`${BLOCK}/${device}/dm/uuid`);
+    if (uuid?.startsWith("mpath-") !== true) continue;
+    const name = await files.readAttribute(`${BLOCK}/${device}/dm/name`);
+    maps.push(`${name} (${device}) by ${(await slavesOf(system, device)).join(", ")}`);
+  }
+  return maps;
 }
 
 /** The rows without the paths of multipath maps, and without the partitions that the kernel found on a path. */

@@ -2,7 +2,7 @@
 
 import type { JsonObject } from "../json.ts";
 import type { System } from "../system/system.ts";
-import { lshwSystemVendor, lshwTree, runLshw } from "./lshw.ts";
+import { Lshw, lshwSystemVendor, runLshw } from "./lshw.ts";
 import type { SystemVendor } from "./manager.ts";
 import { readSmbios, type SmbiosStructure, systemVendor } from "./smbios.ts";
 
@@ -14,7 +14,7 @@ export type Platform =
 /** `lshw` makes lshw's tree, should it be needed. */
 export async function readPlatform(
   system: System,
-  lshw: () => Promise<JsonObject> = () => lshwTree(system),
+  lshw: () => Promise<JsonObject> = () => new Lshw(system).tree(),
 ): Promise<Platform> {
   const structures = await readSmbios(system);
   if (structures !== null) return { source: "smbios", structures };

@@ -1,19 +1,26 @@
 // What makes all the machine's disks and its BMC visible before anybody looks: disks that the firmware booted
-// from over iSCSI, software RAID arrays, multipath maps, the IPMI drivers. None of it has to work. Rules: hardware
-// specification 0.3.
+// from over iSCSI, software RAID arrays, multipath maps, the IPMI drivers. None of it has to work. A program whose answer sysfs
+// already tells is not started: everything waits for these. Rules: hardware specification 0.3.
 
 import { errorText } from "../errors.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
+import { loadModules } from "./kernel-modules.ts";
 import { enableMultipath } from "./multipath.ts";
 
-const IPMI_MODULES = ["ipmi_msghandler", "ipmi_devintf", "ipmi_si"];
+/** What speaks to a BMC, and makes its device node. Both bring ipmi_msghandler. */
+const IPMI_MODULES = ["ipmi_devintf", "ipmi_si"];
+
+/** Where the kernel shows what the firmware says of iSCSI disks: its table (iBFT), what adapters know (iscsi_boot0 …), Open Firmware. */
+const FIRMWARE = "/sys/firmware";
+const FIRMWARE_ISCSI = /^(?:ibft|iscsi_boot\d+)$/;
+const OPEN_FIRMWARE = "/proc/device-tree";
 
 /** Seconds for one program: arrays of many disks and iSCSI targets answer slowly. */
 const TIMEOUT = 180;
 
 export async function prepareMachine(system: System): Promise<void> {
-  await Promise.all([prepareDisks(system), loadIpmiDrivers(system)]);
+  await Promise.all([prepareDisks(system), loadModules(system, IPMI_MODULES, "no IPMI driver")]);
 }
 
 /** In this order: each may make the disks that the next one works on. */
@@ -23,15 +30,12 @@ async function prepareDisks(system: System): Promise<void> {
   await enableMultipath(system);
 }
 
-/** In their order: the later modules need the first. */
-async function loadIpmiDrivers(system: System): Promise<void> {
-  for (const module of IPMI_MODULES) {
-    await tolerated(system, ["modprobe", module], (reason) => system.log.debug(`no IPMI driver: ${reason}`));
-  }
-}
-
-/** Connects the disks named in the firmware's iSCSI table (iBFT). */
+/** Connects the disks named in the firmware's iSCSI table. */
 async function attachFirmwareIscsi(system: System): Promise<void> {
+  if (!(await firmwareMayTellIscsi(system))) {
+    system.log.debug(`no iSCSI disks from the firmware: there is no table in ${FIRMWARE}`);
+    return;
+  }
   const found = await tolerated(system, ["iscsistart", "-f"], (reason) =>
     system.log.debug(`no iSCSI disks from the firmware: ${reason}`),
   );
@@ -39,6 +43,12 @@ async function attachFirmwareIscsi(system: System): Promise<void> {
   await tolerated(system, ["iscsistart", "-b"], (reason) =>
     system.log.warning(`attaching the firmware's iSCSI disks: ${reason}`),
   );
+}
+
+/** Where iscsistart looks itself. */
+async function firmwareMayTellIscsi({ files }: System): Promise<boolean> {
+  if ((await files.list(FIRMWARE)).some((name) => FIRMWARE_ISCSI.test(name))) return true;
+  return (await files.targetKind(OPEN_FIRMWARE)) !== null;
 }
 
 async function assembleArrays(system: System): Promise<void> {

@@ -8,13 +8,16 @@ import type { Collector } from "./collector.ts";
 
 /** Lines of the journal. */
 const JOURNAL_LINES = 10_000;
+/** Seconds that lshw's answer to another collector is good for. */
+const LSHW_AGE = 60;
 
 export const collectLogs: Collector = async ({ system, config, managers, earlier, signal }) => {
   await earlier;
   try {
-    return {
-      logs: await collectMachineLogs({ system, config, managers, journalLines: JOURNAL_LINES, signal }),
-    };
+    const lshw = managers.lshw.printed(LSHW_AGE);
+    const outputs = lshw === null ? {} : { lshw };
+    const options = { system, config, managers, journalLines: JOURNAL_LINES, outputs, signal };
+    return { logs: await collectMachineLogs(options) };
   } catch (error) {
     if (!(error instanceof CommandExecutionError)) throw error;
     system.log.warning(`the inspection data come without logs: ${errorText(error)}`);

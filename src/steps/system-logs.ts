@@ -9,6 +9,8 @@ import { ARCHIVE_LIMITS, LogArchive, wholeLines } from "./log-archive.ts";
 export type SystemLogsOptions = {
   /** Latest lines of the journal to take; by default as many as fit. */
   readonly journalLines?: number;
+  /** What programs have just printed, by the name of their member: these are not run again. */
+  readonly outputs?: Readonly<Record<string, string>>;
   /** Finds what else to take, while the programs run. */
   readonly findMore?: () => Promise<MoreLogs>;
   readonly signal: AbortSignal;
@@ -59,10 +61,11 @@ const MAX_DEPTH = 8;
  */
 export async function collectSystemLogs(system: System, options: SystemLogsOptions): Promise<string> {
   const archive = new LogArchive(system);
-  const { signal } = options;
-  const programs = Object.entries(PROGRAMS).map(
-    async ([name, argv]) => [name, await output(system, argv, signal)] as const,
-  );
+  const { signal, outputs = {} } = options;
+  const programs = Object.entries(PROGRAMS).map(async ([name, argv]): Promise<readonly [string, Output]> => {
+    const text = outputs[name];
+    return [name, text === undefined ? await output(system, argv, signal) : { text, reason: null }];
+  });
   const reading = readJournal(system, options);
   const finding = options.findMore?.() ?? Promise.resolve(NOTHING_MORE);
   // Whatever becomes of one of them, none is still running when this ends.

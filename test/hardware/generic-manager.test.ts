@@ -79,10 +79,12 @@ describe("preparing the machine", () => {
     };
   }
 
+  const IBFT = { ...RAMDISK_FILES, "/sys/firmware/ibft/initiator/initiator-name": "iqn.test\n" };
+
   test("iSCSI of the firmware, arrays, IPMI drivers, then the wait for the disk", async () => {
-    const { calls } = await prepared({ iscsistart: {}, mdadm: {}, modprobe: {} });
+    const { calls } = await prepared({ iscsistart: {}, mdadm: {}, modprobe: {} }, IBFT);
     const drivers = calls.filter((call) => call.startsWith("modprobe"));
-    expect(drivers).toEqual(["modprobe ipmi_msghandler", "modprobe ipmi_devintf", "modprobe ipmi_si"]);
+    expect(drivers).toEqual(["modprobe ipmi_devintf", "modprobe ipmi_si"]);
     expect(calls.filter((call) => !drivers.includes(call))).toEqual([
       "iscsistart -f",
       "iscsistart -b",
@@ -92,20 +94,42 @@ describe("preparing the machine", () => {
     ]);
   });
 
+  test("no program for what sysfs tells: firmware without iSCSI, drivers that are loaded", async () => {
+    const { calls } = await prepared(
+      { iscsistart: {}, mdadm: {}, modprobe: {} },
+      {
+        ...RAMDISK_FILES,
+        ...{ "/sys/firmware/dmi": { directory: true }, "/sys/firmware/efi": { directory: true } },
+        "/sys/module/ipmi_devintf": { directory: true },
+      },
+    );
+    expect(calls.filter((call) => /^(?:iscsistart|modprobe)/.test(call))).toEqual(["modprobe ipmi_si"]);
+  });
+
+  test("an adapter or Open Firmware may know of iSCSI disks as well", async () => {
+    for (const place of ["/sys/firmware/iscsi_boot0", "/proc/device-tree"]) {
+      const { calls } = await prepared(
+        { iscsistart: {} },
+        { ...RAMDISK_FILES, [place]: { directory: true } },
+      );
+      expect(calls).toContain("iscsistart -f");
+    }
+  });
+
   test("without firmware disks none are attached, and no failure stops it", async () => {
     const fails = { exitCode: 1, stderr: "no" };
-    const { calls, records } = await prepared({ iscsistart: fails, mdadm: fails, modprobe: fails });
+    const { calls, records } = await prepared({ iscsistart: fails, mdadm: fails, modprobe: fails }, IBFT);
     expect(calls).not.toContain("iscsistart -b");
-    expect(calls).toHaveLength(7);
+    expect(calls).toHaveLength(6);
     expect(records).toContain("INFO no software RAID array assembled");
     expect(records).toContain("WARNING the root disk did not appear within 0 seconds");
   });
 
   test("a failing attachment and a missing mdadm are warnings", async () => {
-    const { records } = await prepared({
-      "iscsistart -f": {},
-      "iscsistart -b": { exitCode: 7, stderr: "timed out" },
-    });
+    const { records } = await prepared(
+      { "iscsistart -f": {}, "iscsistart -b": { exitCode: 7, stderr: "timed out" } },
+      IBFT,
+    );
     expect(records).toContain("WARNING attaching the firmware's iSCSI disks");
     expect(records).toContain("WARNING software RAID arrays stay unassembled");
   });

@@ -85,29 +85,45 @@ describe("making the maps", () => {
     await enableMultipath(system);
     return system.calls.map((argv) => argv.join(" "));
   };
-  const LIST =
-    "mpatha (35000c500a1b2c3d4) dm-0 QEMU,QEMU HARDDISK\nsize=10G features='0' hwhandler='0' wp=rw\n";
+  const PROGRAMS = { multipath: {}, multipathd: {}, modprobe: {} };
+  const SDA = { "/sys/class/block/sda/dev": "8:0\n" };
 
   test("where there is no multipath, nothing is run", async () => {
-    expect(await calls({ programs: { modprobe: {} } })).toEqual([]);
+    expect(await calls({ programs: { modprobe: {} }, files: SDA })).toEqual([]);
   });
 
-  test("drivers, daemon, and what it made goes into the log; failures stop nothing", async () => {
+  test("driver, tool and daemon, and what they made goes into the log; failures stop nothing", async () => {
     const system = recordedSystem({
-      programs: { multipath: { stdout: LIST }, modprobe: { exitCode: 1 }, multipathd: { exitCode: 1 } },
+      programs: { multipath: { exitCode: 1 }, modprobe: { exitCode: 1 }, multipathd: { exitCode: 1 } },
+      files: {
+        ...SDA,
+        ...{
+          "/sys/class/block/dm-0/dm/name": "mpatha\n",
+          "/sys/class/block/dm-0/dm/uuid": "mpath-35000c5\n",
+        },
+        "/sys/class/block/dm-0/slaves/sda": { directory: true },
+        "/sys/class/block/dm-0/slaves/sdb": { directory: true },
+        ...{ "/sys/class/block/dm-1/dm/name": "root\n", "/sys/class/block/dm-1/dm/uuid": "LVM-x\n" },
+      },
     });
     await enableMultipath(system);
     expect(system.calls.map((argv) => argv.join(" "))).toEqual([
-      "modprobe dm_multipath",
-      "modprobe multipath",
-      "multipathd",
-      "multipath",
-      "multipath -ll",
+      ...["modprobe dm_multipath", "multipath", "multipathd"],
     ]);
-    expect(system.records.at(-1)).toMatchObject({
-      level: "INFO",
-      message: expect.stringContaining("mpatha"),
-    });
+    const infos = system.records.filter(({ level }) => level === "INFO").map(({ message }) => message);
+    expect(infos).toEqual(["multipath disk mpatha (dm-0) by sda, sdb"]);
+  });
+
+  test("no program for what sysfs tells: a driver that is loaded, disks that are no paths", async () => {
+    const loaded = { "/sys/module/dm_multipath": { directory: true } } as const;
+    expect(await calls({ programs: PROGRAMS, files: { ...SDA, ...loaded } })).toEqual([
+      ...["multipath", "multipathd"],
+    ]);
+    const virtio = { ...loaded, "/sys/class/block/vda/dev": "254:0\n" };
+    expect(await calls({ programs: PROGRAMS, files: virtio })).toEqual(["multipathd"]);
+    // A configuration may take any device for a path.
+    const configured = { ...virtio, "/etc/multipath/conf.d/site.conf": "" };
+    expect(await calls({ programs: PROGRAMS, files: configured })).toEqual(["multipath", "multipathd"]);
   });
 
   test("Red Hat's tool writes the configuration, unless there is one", async () => {

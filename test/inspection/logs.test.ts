@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { collectLogs } from "../../src/inspection/logs.ts";
+import { collectUsb } from "../../src/inspection/usb.ts";
 import { inspectedMachine } from "./support.ts";
 
 const JOURNAL = {
@@ -34,5 +35,25 @@ describe("the collector logs", () => {
     earlier.resolve();
     await work;
     expect(asked()).toBe(true);
+  });
+
+  test("takes what lshw just told another collector, and asks again when that was a while ago", async () => {
+    const LSHW = "lshw -quiet -json";
+    const machine = await inspectedMachine({
+      programs: { ...JOURNAL, [LSHW]: { stdout: '{"id": "machine"}\n' } },
+    });
+    const runs = () => machine.system.calls.filter((argv) => argv.join(" ") === LSHW).length;
+    await Promise.all([collectUsb(machine), machine.managers.lshw.tree()]);
+    expect(runs()).toBe(1);
+    const { logs } = await collectLogs(machine);
+    const files = await new Bun.Archive(Buffer.from(logs as string, "base64")).files();
+    expect(await files.get("lshw")!.text()).toBe('{"id": "machine"}\n');
+    expect(runs()).toBe(1);
+    // Somebody who wants the tree gets a new one.
+    await collectUsb(machine);
+    expect(runs()).toBe(2);
+    await machine.system.clock.sleep(61);
+    await collectLogs(machine);
+    expect(runs()).toBe(3);
   });
 });

@@ -15,7 +15,7 @@ import { addProcessors } from "./processors.ts";
 export const collectExtraHardware: Collector = async ({ system, config, managers, earlier, signal }) => {
   const parts: readonly ((facts: Facts) => Promise<void>)[] = [
     (facts) => addDisks(facts, system.files),
-    async (facts) => addMachine(facts, system, await managers.lshw()),
+    async (facts) => addMachine(facts, system, await managers.lshw.tree()),
     (facts) => addProcessors(facts, system),
     (facts) => addOperatingSystem(facts, system),
     (facts) => addBmc(facts, system),
