@@ -147,7 +147,16 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
   { program: "stress-ng", package: "stress-ng", without: "no CPU and memory burn-in" },
   { program: "fio", package: "fio", without: "no disk and network burn-in, and no disk benchmark" },
   { program: "sysbench", package: "sysbench", without: "no processor and memory benchmarks" },
-  { program: "podman", package: "podman", without: "no container steps and no bootc installation" },
+  {
+    program: "podman",
+    package: "podman",
+    without: "container steps work with docker only ([container] runner)",
+  },
+  {
+    program: "docker",
+    package: "docker.io",
+    without: "container steps work with podman only",
+  },
 ];
 
 /** Those that this machine does not have. */

@@ -28,14 +28,12 @@ export async function configuredInspector(
 ): Promise<Inspector | null> {
   await discoverInspection(system, config, signal);
   const callback = splitUrls(config.get("inspection_callback_url"));
-  const collectors = config.get("inspection_collectors") ?? [];
-  const urls =
-    callback.length > 0 || collectors.length === 0
-      ? callback
-      : continueInspectionUrls(
-          splitUrls(config.get("api_url")).filter((url) => url.toLowerCase() !== "mdns"),
-        );
-  return urls.length === 0 ? null : Inspector.create(system, config, urls);
+  if (callback.length > 0)
+    return Inspector.create(system, config, { urls: callback, option: "inspection_callback_url" });
+  if ((config.get("inspection_collectors") ?? []).length === 0) return null;
+  const apiUrls = splitUrls(config.get("api_url")).filter((url) => url.toLowerCase() !== "mdns");
+  const urls = continueInspectionUrls(apiUrls);
+  return urls.length === 0 ? null : Inspector.create(system, config, { urls, option: "api_url" });
 }
 
 /**

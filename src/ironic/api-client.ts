@@ -33,7 +33,13 @@ export type ApiRequest = {
   readonly timeout?: number;
 };
 
+/** What messages call a service, and the option that its URL is in. */
+export type ServiceNames = { readonly name: string; readonly option: string };
+
+const IRONIC: ServiceNames = { name: "Ironic", option: "api_url" };
+
 type Settings = {
+  readonly names: ServiceNames;
   readonly config: Config;
   readonly tls: TlsClientOptions;
   readonly proxies: ProxySettings;
@@ -71,8 +77,14 @@ export class IronicApi {
    * The service at these URLs, asked in the same way: the inspection's is not always the API.
    * @throws ConfigurationError for unusable TLS files
    */
-  static async at(system: System, config: Config, urls: readonly string[]): Promise<IronicApi> {
+  static async at(
+    system: System,
+    config: Config,
+    urls: readonly string[],
+    names: ServiceNames = IRONIC,
+  ): Promise<IronicApi> {
     return new IronicApi(system, urls, pinnedMinor(config, system.log), {
+      names,
       config,
       tls: await tlsClientOptions(system, config),
       proxies: environmentProxies(system.environment),
@@ -139,6 +151,7 @@ export class IronicApi {
 
   /** One request, to the first URL that can be reached. @throws HttpError when none can. */
   async request(request: ApiRequest, signal?: AbortSignal): Promise<ApiAnswer> {
+    const { name, option } = this.#settings.names;
     const failures: HttpError[] = [];
     for (const url of this.#urls) {
       try {
@@ -149,13 +162,13 @@ export class IronicApi {
         if (!(error instanceof HttpError)) throw error;
         failures.push(error);
         if (this.#urls.length > 1)
-          this.#log.warning(`Ironic cannot be reached at ${url}: ${errorText(error)}`);
+          this.#log.warning(`${name} cannot be reached at ${url}: ${errorText(error)}`);
       }
     }
     const [only] = failures;
     if (failures.length === 1 && only !== undefined) throw only;
     const reasons = failures.map((failure) => failure.message).join("; ");
-    throw new HttpError(`no Ironic API URL can be reached: ${reasons}`, "ECONNREFUSED");
+    throw new HttpError(`${name} cannot be reached at any URL of ${option}: ${reasons}`, "ECONNREFUSED");
   }
 
   /** One request to one URL, and to where that sends it. */
@@ -172,7 +185,7 @@ export class IronicApi {
       if (next === null)
         return {
           status,
-          body: `${target} redirects to ${location}, where the agent does not follow: correct api_url`,
+          body: `${target} redirects to ${location}, where the agent does not follow: correct ${this.#settings.names.option}`,
         };
       this.#log.debug(`${target} redirects to ${next}`);
       target = next;

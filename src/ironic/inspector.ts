@@ -29,9 +29,14 @@ export class Inspector {
     this.#service = service;
   }
 
-  /** @throws ConfigurationError for unusable TLS files */
-  static async create(system: System, config: Config, urls: readonly string[]): Promise<Inspector> {
-    return new Inspector(system, await IronicApi.at(system, config, urls));
+  /** `option`: the one that the URLs are from. @throws ConfigurationError for unusable TLS files */
+  static async create(
+    system: System,
+    config: Config,
+    { urls, option }: { readonly urls: readonly string[]; readonly option: string },
+  ): Promise<Inspector> {
+    const names = { name: "The inspection service", option };
+    return new Inspector(system, await IronicApi.at(system, config, urls, names));
   }
 
   /** In the order in which they are tried. */

@@ -42,6 +42,32 @@ async function inspected(
 }
 
 describe("an inspection", () => {
+  test("that is sent elsewhere says which option to correct, wherever the URL is from", async () => {
+    const moved = { status: 301, location: "http://192.0.2.9/" };
+    for (const values of [
+      { inspection_callback_url: URL },
+      { inspection_callback_url: null, api_url: "http://192.0.2.1:6385" },
+    ]) {
+      const { outcome, system } = await inspected([moved], values);
+      expect(outcome).toBeNull();
+      const told = system.records.filter(({ level }) => level === "ERROR").map(({ message }) => message);
+      const option = values.inspection_callback_url === null ? "api_url" : "inspection_callback_url";
+      expect(told.join()).toContain(`where the agent does not follow: correct ${option}`);
+    }
+  });
+
+  test("of which no URL answers names the service and the option", async () => {
+    const { outcome, system } = await inspected(["refused"], {
+      inspection_callback_url: `${URL},http://192.0.2.2:5050`,
+    });
+    expect(String(outcome)).toContain(
+      "The inspection service cannot be reached at any URL of inspection_callback_url: ",
+    );
+    expect(system.records.map(({ message }) => message)).toContainEqual(
+      expect.stringMatching(/^The inspection service cannot be reached at http:\/\/192\.0\.2\.2:5050: /),
+    );
+  });
+
   test("posts the data as JSON, without a version, and learns the node's UUID", async () => {
     const { outcome, inspector } = await inspected([{ status: 200 }], { global_request_id: "req-1" });
     expect(outcome).toBe("node-1");

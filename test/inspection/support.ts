@@ -48,7 +48,9 @@ export async function inspectedMachine(
   };
 }
 
-export type Answer = { readonly status: number; readonly body?: string } | "refused";
+export type Answer =
+  | { readonly status: number; readonly body?: string; readonly location?: string }
+  | "refused";
 
 /** Answers in their order, the last one again and again, and remembers what it was sent. */
 export class FakeInspector {
@@ -67,10 +69,10 @@ export class FakeInspector {
     this.requests.push(request);
     const answer = this.#answers[Math.min(this.requests.length, this.#answers.length) - 1] ?? "refused";
     if (answer === "refused") throw new HttpError(`POST ${request.url}: ECONNREFUSED`, "ECONNREFUSED");
-    const { body, status } = { body: '{"uuid": "node-1"}', ...answer };
+    const { body, status, location } = { body: '{"uuid": "node-1"}', location: null, ...answer };
     return {
       status,
-      headers: new Headers(),
+      headers: new Headers(location === null ? {} : { Location: location }),
       body: new Response(body).body ?? new ReadableStream(),
       text: async () => body,
     };
