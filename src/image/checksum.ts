@@ -5,6 +5,7 @@ import { ImageDownloadError, RestError } from "../errors.ts";
 import type { Logger } from "../system/log.ts";
 import { fileNameOfUrl, findChecksum } from "./checksum-file.ts";
 import { digestDigits, type HashAlgorithm, hashAlgorithm } from "./hasher.ts";
+import { shownUrl } from "./http-get.ts";
 import { type ImageInfo, isHttpUrl } from "./image-info.ts";
 
 /** What is to be computed and what must come out: lower-case hex. */
@@ -66,6 +67,6 @@ async function literalDigest(
 ): Promise<string> {
   if (!isHttpUrl(value)) return value.trim().toLowerCase();
   const found = findChecksum(await options.fetchText(value), image.urls.map(fileNameOfUrl), wanted);
-  if ("problem" in found) throw new ImageDownloadError(value, found.problem);
+  if ("problem" in found) throw new ImageDownloadError(shownUrl(value), found.problem);
   return found.digest.toLowerCase();
 }

@@ -122,8 +122,7 @@ async function oneGet(
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof HttpError)) throw error;
-    const text = error.message.replaceAll(bare.href, shownUrl(bare.href));
-    throw new HttpFault(text, { cause: error });
+    throw new HttpFault(`GET ${shownUrl(bare.href)}: ${error.reason}`, { cause: error });
   }
 }
 

@@ -29,7 +29,8 @@ export async function* watchedBody(
     }
   } catch (error) {
     if (watchdog.fired) throw new HttpFault("Timed out reading next chunk from webserver", { cause: error });
-    if (error instanceof HttpError) throw new HttpFault(error.message, { cause: error });
+    // Whoever reads the body names the URL, without its query.
+    if (error instanceof HttpError) throw new HttpFault(error.reason, { cause: error });
     throw error;
   } finally {
     watchdog.end();

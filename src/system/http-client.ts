@@ -51,11 +51,19 @@ export class HttpError extends Error {
   readonly code: string;
   /** True when the time limit, not the network, ended it. */
   readonly timedOut: boolean;
+  /** The message without method and URL, for those who must not show the query of one. */
+  readonly reason: string;
 
-  constructor(message: string, code: string, timedOut = false, options?: ErrorOptions) {
+  constructor(
+    message: string,
+    code: string,
+    timedOut = false,
+    options: ErrorOptions & { readonly reason?: string } = {},
+  ) {
     super(message, options);
     this.code = code;
     this.timedOut = timedOut;
+    this.reason = options.reason ?? message;
   }
 }
 
@@ -127,7 +135,8 @@ class Deadline {
 
   error(): HttpError {
     const { method, url, timeout } = this.#request;
-    return new HttpError(`${method} ${redactText(url)}: no answer within ${timeout} s`, "ETIMEDOUT", true);
+    const reason = `no answer within ${timeout} s`;
+    return new HttpError(`${method} ${redactText(url)}: ${reason}`, "ETIMEDOUT", true, { reason });
   }
 }
 
@@ -145,8 +154,9 @@ function toHttpError(request: Pick<HttpRequest, "method" | "url" | "tls">, error
   const words = PLAIN_WORDS[code] ?? cause.message;
   const text =
     tlsFailureText(code, request.tls, Date.now()) ?? (words.startsWith(code) ? words : `${code}: ${words}`);
-  const message = `${request.method} ${redactText(request.url)}: ${redactText(text)}`;
-  return new HttpError(message, code, false, { cause });
+  const reason = redactText(text);
+  const message = `${request.method} ${redactText(request.url)}: ${reason}`;
+  return new HttpError(message, code, false, { cause, reason });
 }
 
 /** The body as it is, with its errors named; pulls only when asked, so a slow reader slows the sender. */

@@ -104,12 +104,13 @@ describe("the value", () => {
   });
 
   test("a useless checksum file is a download error that names it", async () => {
-    const error = await choose({ checksum: "http://a/SUMS" }, { files: { "http://a/SUMS": "" } }).catch(
+    const url = "http://user:password@a/SUMS?sig=secret";
+    const error = await choose({ checksum: url }, { files: { [url]: "" } }).catch(
       (thrown: unknown) => thrown,
     );
     expect(error).toBeInstanceOf(ImageDownloadError);
     expect((error as ImageDownloadError).details).toBe(
-      "Download of image http://a/SUMS failed: Empty checksum file",
+      "Download of image http://a/SUMS?*** failed: Empty checksum file",
     );
   });
 });
