@@ -9,6 +9,7 @@ import {
   PartitionTableError,
   readGptEntries,
   readGptHeader,
+  readPartitionTable,
 } from "./partition-table.ts";
 
 /** A GPT reserves at least this much for its entries, however few it has. */
@@ -17,7 +18,7 @@ const MIN_ENTRIES_BYTES = 16_384;
 /**
  * Makes a valid backup table at the end of the disk if it is not there.
  * @returns true if the disk was changed
- * @throws PartitionTableError if the primary table is damaged, or the device's errors
+ * @throws PartitionTableError if the primary table is damaged, or a partition lies where the backup belongs; the device's errors
  */
 export async function moveBackupGpt(disk: BlockDevice): Promise<boolean> {
   const { sectorSize } = disk;
@@ -28,6 +29,7 @@ export async function moveBackupGpt(disk: BlockDevice): Promise<boolean> {
   const entrySectors = Math.ceil(Math.max(entries.byteLength, MIN_ENTRIES_BYTES) / sectorSize);
   const entriesLba = lastLba - entrySectors;
   const lastUsableLba = entriesLba - 1;
+  await requireRoom(disk, entriesLba * sectorSize);
 
   // The backup first: at every moment one of the two tables is whole.
   const table = new Uint8Array(entrySectors * sectorSize);
@@ -41,6 +43,17 @@ export async function moveBackupGpt(disk: BlockDevice): Promise<boolean> {
   await growProtectiveEntry(disk, lastLba);
   await disk.flush();
   return true;
+}
+
+/** Some images end with their last partition, without room for a backup; on a disk of their size there is none either. */
+async function requireRoom(disk: BlockDevice, backupStart: number): Promise<void> {
+  const { partitions } = await readPartitionTable(disk);
+  const inTheWay = partitions.find(({ start, size }) => start + size > backupStart);
+  if (inTheWay === undefined) return;
+  throw new PartitionTableError(
+    `partition ${inTheWay.number} reaches into the last ${disk.size - backupStart} bytes of the disk, where the backup of the ` +
+      "table belongs",
+  );
 }
 
 /** A header sector like `model`, in another place. */
@@ -68,13 +81,16 @@ async function hasBackup(disk: BlockDevice, lba: number): Promise<boolean> {
   }
 }
 
-/** The protective MBR entry covers the whole disk, or as much as 32 bits can say. */
+/**
+ * The protective MBR entry covers the whole disk, or as much as 32 bits can say. In a hybrid MBR it shares the disk with others, and
+ * stays as it is.
+ */
 async function growProtectiveEntry(disk: BlockDevice, lastLba: number): Promise<void> {
   const sector = new Uint8Array(disk.sectorSize);
   await disk.read(sector, 0);
   const view = new DataView(sector.buffer);
-  const entry = [446, 462, 478, 494].find((at) => view.getUint8(at + 4) === 0xee);
-  if (entry === undefined) return;
+  const [entry, another] = [446, 462, 478, 494].filter((at) => view.getUint8(at + 4) !== 0);
+  if (entry === undefined || another !== undefined) return;
   view.setUint32(entry + 12, Math.min(lastLba, 0xffff_ffff), true);
   await disk.write(sector, 0);
 }

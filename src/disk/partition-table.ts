@@ -54,19 +54,27 @@ export async function readPartitionTable(disk: DiskReader): Promise<PartitionTab
   const signature = sector.getUint32(SIGNATURE_AT, true);
   const entries = mbrEntries(sector);
   if (entries.some(({ type }) => type === PROTECTIVE)) {
-    const header = await readGptHeader(disk, 1);
-    return { label: "gpt", signature, partitions: await gptPartitions(disk, header) };
+    const partitions = await gptPartitions(disk, await readGptHeader(disk, 1));
+    requireInside(disk, partitions);
+    return { label: "gpt", signature, partitions };
   }
   if (sector.getUint8(0x10) === 2 && sector.getUint8(0x15) === 0xf8)
     throw new PartitionTableError("the disk starts with a FAT file system instead of a partition table");
   const partitions = await mbrPartitions(disk, entries);
-  const beyond = partitions.find(({ start, size }) => start + size > disk.size);
-  if (beyond !== undefined)
-    throw new PartitionTableError(
-      `partition ${beyond.number} ends beyond the end of the disk; a table made for a disk with another sector ` +
-        `size than this one's ${disk.sectorSize} bytes looks like that`,
-    );
+  requireInside(disk, partitions);
   return { label: "msdos", signature, partitions };
+}
+
+/** @throws PartitionTableError: whoever trusts such a table writes over, or looks for, what is not there */
+function requireInside(disk: DiskReader, partitions: readonly Partition[]): void {
+  const beyond = partitions.find(({ start, size }) => size <= 0 || start + size > disk.size);
+  if (beyond === undefined) return;
+  if (beyond.size <= 0) throw new PartitionTableError(`partition ${beyond.number} ends before it begins`);
+  throw new PartitionTableError(
+    `partition ${beyond.number} ends beyond the end of the disk (at byte ${beyond.start + beyond.size} of ${disk.size}): ` +
+      "the image was cut off or shrunk without its table, or the table was made for a disk with another sector size than " +
+      `this one's ${disk.sectorSize} bytes`,
+  );
 }
 
 /** The MBR disk signature as Ironic wants it for a whole disk's root UUID: `0x` and 8 lower-case digits. */

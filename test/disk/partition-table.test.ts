@@ -135,6 +135,15 @@ describe("MBR", () => {
 });
 
 describe("GPT", () => {
+  test("of an image that was shrunk without its table: partitions beyond the end are said", async () => {
+    await blank();
+    await tool("sgdisk", "-n", "1:1M:+10M", "-n", "2:20M:+40M", disk);
+    await truncate(disk, 32 * MEBIBYTE);
+    expect(await reasonForNone()).toStartWith(
+      `partition 2 ends beyond the end of the disk (at byte ${60 * MEBIBYTE} of ${32 * MEBIBYTE}): the image was cut off`,
+    );
+  });
+
   test("a table made for another sector size is recognised, in both directions", async () => {
     await blank();
     await tool("sgdisk", "-n", "1:1M:+10M", disk);
@@ -241,6 +250,33 @@ describe("moving the backup GPT", () => {
       expect((await readPartitionTable(device)).partitions).toHaveLength(1);
       await device[Symbol.asyncDispose]();
     }
+  });
+
+  test("leaves a hybrid MBR as it is: a larger protective entry would overlap the others", async () => {
+    await blank(32 * MEBIBYTE);
+    await tool("sgdisk", "-n", "1:1M:+10M", disk);
+    await tool("sgdisk", "-h", "1:EE", disk);
+    await truncate(disk, SIZE);
+    const before = (await bytesOf(disk)).subarray(0, 512);
+    {
+      await using device = await realBlockDevices.open(disk, "write-exclusive");
+      expect(await moveBackupGpt(device)).toBe(true);
+    }
+    expect((await bytesOf(disk)).subarray(0, 512).equals(before)).toBe(true);
+    expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+  });
+
+  test("writes no backup over the end of a partition that leaves it no room", async () => {
+    await blank(32 * MEBIBYTE);
+    await tool("sgdisk", "-n", "1:1M:20M", disk);
+    // As image makers do that cut a file off behind its last partition: 20 MiB and the sector that starts there.
+    await truncate(disk, 20 * MEBIBYTE + 512);
+    const before = await bytesOf(disk);
+    await using device = await realBlockDevices.open(disk, "write-exclusive");
+    const error = await rejection(moveBackupGpt(device));
+    expect(error).toBeInstanceOf(PartitionTableError);
+    expect((error as Error).message).toStartWith("partition 1 reaches into the last ");
+    expect((await bytesOf(disk)).equals(before)).toBe(true);
   });
 
   test("refuses to copy a damaged table", async () => {

@@ -706,6 +706,24 @@ describe("failed in the middle: nothing bootable remains", () => {
     await expectNothingBootable(machine);
   });
 
+  onMachine(
+    "an image that was cut off, on a disk that ends before its last partition",
+    {},
+    async (machine) => {
+      const path = `${directory}/cut`;
+      await writeFile(path, "");
+      await tool("truncate", "--size=256M", path);
+      await tool("sgdisk", "-n", "1:1M:+8M", "-n", "2:10M:0", path);
+      const image = (await readFile(path)).subarray(0, IMAGE);
+      await serving([file(image)], image, RAW, async (info) => {
+        const error = await failure(writeImage(machine.context, info, null));
+        expect(error).toBeInstanceOf(DeploymentError);
+        expect(error.details).toContain("partition 2 ends beyond the end of the disk");
+      });
+      await expectNothingBootable(machine);
+    },
+  );
+
   // deploy 11.40; deploy 10, bug 26
   onMachine("an image made for another sector size, which is said", { sectorSize: 4096 }, async (machine) => {
     await serving([file(gptImage)], gptImage, RAW, async (info) => {
