@@ -24,11 +24,20 @@ export type IntrospectionContext = {
   readonly loadManagers: () => Promise<HardwareManagers>;
 };
 
-/** Returns the exit code. A daemon ends only with `signal`, or when its first inspection fails. */
+/**
+ * Returns the exit code. A daemon ends only with `signal`, or when its first inspection fails. Not everything in an inspection can be
+ * interrupted (LLDP alone is listened for half a minute): being told to stop does not wait for it.
+ */
 export async function collectIntrospectionData(
   context: IntrospectionContext,
   signal: AbortSignal,
 ): Promise<number> {
+  const stopped = Promise.withResolvers<number>();
+  signal.addEventListener("abort", () => stopped.resolve(0), { once: true });
+  return Promise.race([inspectAndRepeat(context, signal), stopped.promise]);
+}
+
+async function inspectAndRepeat(context: IntrospectionContext, signal: AbortSignal): Promise<number> {
   const { system, config } = context;
   const log = system.log.named("ironic_agent.inspection");
   if (config.get("inspection_callback_url") === null && config.get("mdns.use_mdns"))

@@ -73,6 +73,20 @@ describe("once", () => {
   });
 });
 
+test("told to stop, it does not wait for what cannot be interrupted", async () => {
+  const { http } = new FakeInspector({ status: 200 });
+  const { system, config } = await inspectedMachine(
+    { http },
+    { inspection_callback_url: "http://192.0.2.1/" },
+  );
+  const abort = new AbortController();
+  const hanging = async () => {
+    abort.abort(new Error("told to stop"));
+    return new Promise<never>(() => undefined);
+  };
+  expect(await collectIntrospectionData({ system, config, loadManagers: hanging }, abort.signal)).toBe(0);
+});
+
 describe("as a daemon", () => {
   const daemon = { introspection_daemon: true, introspection_daemon_post_interval: 300 };
 
