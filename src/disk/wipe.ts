@@ -6,6 +6,7 @@ import { DeploymentError, errorText } from "../errors.ts";
 import { ProgramFailedError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { devicePath, holdersOf, kernelName, partitionsOf } from "./block-tree.ts";
+import { requireFree } from "./device-users.ts";
 import { stopArray } from "./mdadm.ts";
 import { settleUdev } from "./rescan.ts";
 
@@ -34,11 +35,6 @@ export async function wipeDiskMetadata(system: System, disk: string, signal: Abo
       cause: error,
     });
   }
-}
-
-/** The kernel gives a device in use to nobody else; wipefs, which is told to force, would not notice. */
-async function requireFree(system: System, disk: string): Promise<void> {
-  await using _free = await system.blockDevices.open(disk, "write-exclusive");
 }
 
 /** Removes every file system, RAID and volume signature that libblkid knows. */

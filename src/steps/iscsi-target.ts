@@ -2,7 +2,7 @@
 // deploy so with `deploy_interface = iscsi`. The target goes when the boot loader is to be installed, or before the machine
 // goes down. Source: deploy specification, chapter 7.
 
-import { holdersOf, kernelName, partitionsOf } from "../disk/block-tree.ts";
+import { requireFree } from "../disk/device-users.ts";
 import { HostGuard } from "../disk/host-guard.ts";
 import {
   createLioTarget,
@@ -107,7 +107,7 @@ async function offer(
   // Of an agent that has ended meanwhile: the kernel keeps it.
   if (hasLio && (await findLioStorage(system, disk))?.iqn === target.iqn) await removeLioTarget(system, disk);
   if (wipe) await wipeDiskMetadata(system, disk, signal);
-  await requireFree(system, disk);
+  await requireUnused(system, disk);
   if (hasLio) {
     await createLioTarget(system, target);
     return () => removeLioTarget(system, disk);
@@ -117,15 +117,10 @@ async function offer(
 }
 
 /** The initiator must be the only one who writes. @throws ISCSIError */
-async function requireFree(system: System, disk: string): Promise<void> {
+async function requireUnused(system: System, disk: string): Promise<void> {
   try {
-    await using _free = await system.blockDevices.open(disk, "write-exclusive");
+    await requireFree(system, disk);
   } catch (error) {
-    const name = (await kernelName(system, disk)) ?? "";
-    const holders: string[] = [];
-    for (const part of [name, ...(await partitionsOf(system, name)).map((partition) => partition.name)])
-      holders.push(...(await holdersOf(system, part)));
-    const used = holders.length === 0 ? "" : `, in use by ${[...new Set(holders)].join(", ")}`;
-    throw new ISCSIError(`Failed to create a target: ${errorText(error)}${used}`, { cause: error });
+    throw new ISCSIError(`Failed to create a target: ${errorText(error)}`, { cause: error });
   }
 }

@@ -219,7 +219,8 @@ describe("the kernel's target", () => {
     expect(await rejection(start())).toMatchObject({
       type: "ISCSIError",
       details:
-        "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY, in use by md0, dm-0",
+        "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY: it is in use: /dev/md0 is built on " +
+        "/dev/vda; /dev/dm-0 is built on /dev/vda2",
     });
     expect(journal).toEqual(["mkdir iscsi"]);
   });

@@ -66,7 +66,7 @@ describe.skipIf(!askedFor)("a disk offered over iSCSI", () => {
         command_error: {
           type: "ISCSIError",
           details:
-            "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY, in use by dm-0",
+            "Error starting iSCSI target: Failed to create a target: opening /dev/vda: EBUSY: it is in use: /dev/dm-0 is built on /dev/vda1",
         },
       });
       expect(await portals(agent)).toBe("");
