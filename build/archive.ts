@@ -2,19 +2,24 @@
 // user and group, and no more of the mode than whether a file can be run.
 
 import { lstat, readdir, readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, sep } from "node:path";
 import { gzipSync } from "node:zlib";
 import { packTar, type TarEntry } from "modern-tar";
 
-/** Files and directories below `directory` as .tar.gz, their names put below `prefix`. Throws for anything but files and directories. */
+/**
+ * Files and directories below `directory` as .tar.gz, their names put below `prefix`; without those directly in it that
+ * `leaveOut` names. Throws for anything but files and directories.
+ */
 export async function archiveOf(
   directory: string,
   prefix: string,
   time: number,
+  { leaveOut = [] }: { leaveOut?: readonly string[] } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const entries: TarEntry[] = [];
   const common = { mtime: new Date(time * 1000), uid: 0, gid: 0, uname: "root", gname: "root" };
   for (const name of (await readdir(directory, { recursive: true })).sort()) {
+    if (leaveOut.includes(name.split(sep)[0] ?? "")) continue;
     const path = join(directory, name);
     const status = await lstat(path);
     if (status.isDirectory()) {

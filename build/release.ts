@@ -9,6 +9,8 @@ import { archiveOf } from "./archive.ts";
 import { billOfMaterials } from "./sbom.ts";
 
 const DIRECTORY = "dist/release";
+/** Of image-elements: the command around the elements, which needs the whole repository. */
+const NOT_ELEMENTS = ["build.ts", "build"];
 const UNFINISHED = "dist/.release-unfinished";
 
 /** Puts a release together from what has been built. Takes the place of an earlier one only once it is whole. */
@@ -23,7 +25,8 @@ export async function makeRelease(executables: readonly string[]): Promise<void>
     // What npm makes of a package: everything below package/.
     await put(`ironic-agent-sdk-${AGENT_VERSION}.tgz`, await archiveOf("dist/sdk", "package", time));
     const elements = `ironic-agent-image-elements-${AGENT_VERSION}`;
-    await put(`${elements}.tar.gz`, await archiveOf("image-elements", elements, time));
+    const leaveOut = NOT_ELEMENTS;
+    await put(`${elements}.tar.gz`, await archiveOf("image-elements", elements, time, { leaveOut }));
     await put(`${name}.cdx.json`, await billOfMaterials(".", time));
     await put("SHA256SUMS", await checksums(UNFINISHED));
     await rm(DIRECTORY, { recursive: true, force: true });

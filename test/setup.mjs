@@ -167,7 +167,8 @@ const MODES = {
     steps: () => [{ name: "release", argv: ["bun", "run", "build.ts", "--release"], quiet: true }],
   },
   "test:release": {
-    packages: () => ["git"],
+    // The arm64 executable is run, too.
+    packages: () => ["git", "libc6-arm64-cross", "qemu-user"],
     summary: false,
     steps: () => [{ name: "release", argv: ["bun", "run", "test/build/reproducible.ts"], quiet: true }],
   },

@@ -50,6 +50,13 @@ test("an archive depends on nothing but names, contents and what can be run", as
       "-rw-r--r-- root/root        23 2023-11-14 22:13 x-1/files/agent",
     ]);
 
+    await writeFile(
+      join(directory, "y.tar.gz"),
+      await archiveOf(join(directory, "a"), "y", TIME, { leaveOut: ["files", "build.sh"] }),
+    );
+    const shorter = Bun.spawn(["tar", "-tzf", join(directory, "y.tar.gz")], { stdout: "pipe" });
+    expect(await shorter.stdout.text()).toBe("y/Makefile\n");
+
     await symlink("/etc/passwd", join(directory, "a/link"));
     expect(String(await rejection(archiveOf(join(directory, "a"), "x-1", TIME)))).toContain(
       "a/link is neither",
@@ -85,6 +92,19 @@ test("the bill of materials names every dependency with version, checksum and li
   expect(references.size).toBe(bill.components.length + 1);
   for (const { ref, dependsOn } of bill.dependencies)
     for (const reference of [ref, ...dependsOn]) expect(references).toContain(reference);
+});
+
+test("everything that is bundled into the executable is on the bill", async () => {
+  const bundle = await Bun.build({ entrypoints: [join(ROOT, "src/main.ts")], target: "bun", metafile: true });
+  const bundled = new Set(
+    Object.keys(bundle.metafile?.inputs ?? {}).flatMap(
+      (path) => /.*\bnode_modules\/((?:@[^/]+\/)?[^/]+)/.exec(path)?.slice(1) ?? [],
+    ),
+  );
+  expect(bundled).toContain("elysia");
+  const bill = JSON.parse(await billOfMaterials(ROOT, TIME));
+  const listed = new Set(bill.components.map(({ name }: { name: string }) => name));
+  expect([...bundled].filter((name) => !listed.has(name))).toEqual([]);
 });
 
 test("packages that are not those of bun.lock stop a release", async () => {

@@ -1,14 +1,21 @@
 // npm run test:release: two releases of the same sources, made in different places, at different times and under different
-// settings, are the same to the last bit. Exit code 0 if they are.
+// settings, are the same to the last bit, and their executables run, the one for arm64 emulated. Exit code 0 if so.
 
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
+import { AGENT_VERSION } from "../../src/version.ts";
 import { run } from "../rig/programs.ts";
 
 const ROOT = resolve(import.meta.dir, "../..");
 const RELEASE = "dist/release";
 const BUILD_TIMEOUT_MS = 900_000;
+
+/** How each executable is run on x86-64; the emulator finds arm64's C library where Debian's cross compilers have it. */
+const RUNNERS: Readonly<Record<string, readonly string[]>> = {
+  x64: [],
+  arm64: ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+};
 
 /** What may be different where somebody else builds. */
 const BUILDERS = [
@@ -46,6 +53,8 @@ try {
     releases.push(join(directory, RELEASE));
   }
   process.exitCode = (await differences(releases)) === 0 ? 0 : 1;
+  for (const [target, runner] of Object.entries(RUNNERS))
+    await runs(target, [...runner, join(releases[0] ?? "", `ironic-python-agent-linux-${target}`)]);
 } finally {
   await rm(work, { recursive: true, force: true });
 }
@@ -63,4 +72,13 @@ async function differences([first = "", ...others]: string[]): Promise<number> {
     if (!same) count++;
   }
   return count;
+}
+
+/** Throws unless the executable says its version and which features are off. */
+async function runs(target: string, command: readonly string[]): Promise<void> {
+  const { stdout: version } = await run([...command, "--version"]);
+  const { stdout: missing } = await run([...command, "check", "--format", "json"]);
+  if (version.trim() !== AGENT_VERSION) throw new Error(`${target}: --version printed "${version.trim()}"`);
+  JSON.parse(missing);
+  console.log(`runs       ironic-python-agent-linux-${target}: ${version.trim()}`);
 }
