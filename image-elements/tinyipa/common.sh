@@ -51,6 +51,7 @@ require_executable() {
 }
 
 # fetch PATH FILE [optional]: a file of the mirror. With "optional" a file that is not there is no error: returns 1.
+# A mirror that sends less than a kilobyte per second for a minute counts as gone.
 fetch() {
     local path=$1 file=$2 optional=${3:-} status
     case $MIRROR in
@@ -62,8 +63,8 @@ fetch() {
         cp -- "$MIRROR/$path" "$file" || die "$MIRROR/$path cannot be read"
         ;;
     *)
-        status=$(curl --silent --show-error --location --retry 3 --connect-timeout 20 --output "$file" \
-            --write-out '%{http_code}' "$MIRROR/$path" 2>"$WORK/curl.err") ||
+        status=$(curl --silent --show-error --location --retry 3 --connect-timeout 20 --speed-limit 1000 --speed-time 60 \
+            --output "$file" --write-out '%{http_code}' "$MIRROR/$path" 2>"$WORK/curl.err") ||
             die "$MIRROR/$path cannot be fetched: $(tail -n 1 "$WORK/curl.err")"
         case $status in
         2*) ;;

@@ -118,6 +118,35 @@ test("a mirror without the release, and one that answers with an error", async (
   );
 });
 
+test("an interruption while the mirror keeps it waiting", async () => {
+  const asked = Promise.withResolvers<void>();
+  using server = Bun.serve({
+    port: 0,
+    hostname: "127.0.0.1",
+    fetch: () => {
+      asked.resolve();
+      return new Promise<Response>(() => {});
+    },
+  });
+  const output = mkdtempSync(join(directory, "out-"));
+  // In a group of its own, as on a terminal: Ctrl-C reaches curl, too.
+  const child = Bun.spawn(["setsid", join(TINYIPA, "build.sh")], {
+    env: {
+      PATH: process.env.PATH ?? "",
+      TINYCORE_MIRROR_URL: `http://127.0.0.1:${server.port}`,
+      IRONIC_AGENT: agent,
+      OUTPUT: output,
+    },
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  await asked.promise;
+  expect(readdirSync(output)).toHaveLength(1);
+  process.kill(-child.pid, "SIGINT");
+  expect(await child.exited).toBe(130);
+  expect(readdirSync(output)).toEqual([]);
+});
+
 test("a missing agent, one for another machine, and one that is no program", async () => {
   expect(await refusal({ IRONIC_AGENT: "/missing" })).toBe(
     "tinyipa: the agent's executable /missing does not exist",
