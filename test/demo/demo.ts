@@ -7,7 +7,8 @@ import type { JsonObject } from "../../src/json.ts";
 import { ImageServer } from "../kit/image-server.ts";
 import { waitUntilBooted } from "../rig/booted.ts";
 import { buildAgent } from "../rig/executable.ts";
-import { demoImage } from "../rig/image.ts";
+import { type DemoImage, demoImage, type ImageFile } from "../rig/image.ts";
+import { largeImage } from "../rig/large-image.ts";
 import { Machine } from "../rig/machine.ts";
 import { Network } from "../rig/network.ts";
 import { type BaseOptions, composeRamdisk, minimalRamdiskBase, type Ramdisk } from "../rig/ramdisk.ts";
@@ -42,8 +43,7 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
 
   phases.begin("image");
   const image = await demoImage(building);
-  const file = options.partitionImage ? image.root : image[options.image];
-  const virtualSizeBytes = options.partitionImage ? file.sizeBytes : image.virtualSizeBytes;
+  const { file, virtualSizeBytes } = await deployedFile(image, options, building);
 
   phases.begin("network");
   await using network = await Network.create({ directory });
@@ -114,6 +114,19 @@ export async function runDemo({ options, driver, phases, directory, signal }: De
     agentBytes,
     marker: booted.text,
   };
+}
+
+/** The file that is deployed, and the size of the disk in it. */
+async function deployedFile(
+  image: DemoImage,
+  options: DemoOptions,
+  building: BaseOptions,
+): Promise<{ file: Omit<ImageFile, "sha512">; virtualSizeBytes: number }> {
+  if (options.partitionImage) return { file: image.root, virtualSizeBytes: image.root.sizeBytes };
+  if (options.imageGiB === null)
+    return { file: image[options.image], virtualSizeBytes: image.virtualSizeBytes };
+  const file = await largeImage(image, options.imageGiB, building);
+  return { file, virtualSizeBytes: file.virtualSizeBytes };
 }
 
 /** The agent as it is now, in the rig's own ramdisk. */

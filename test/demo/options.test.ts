@@ -8,6 +8,7 @@ test("without options: BIOS, raw, virtio", () => {
   expect(parseOptions([])).toEqual({
     firmware: "bios",
     image: "raw",
+    imageGiB: null,
     disk: "virtio",
     partitionImage: false,
     raid: null,
@@ -23,12 +24,14 @@ test("without options: BIOS, raw, virtio", () => {
 });
 
 test("all options", () => {
-  const args = "--uefi --image qcow2 --disk nvme --ironic --memory 512 --fresh --keep --timeout 60".split(
-    " ",
-  );
+  const args =
+    "--uefi --image qcow2 --image-size 4 --disk nvme --ironic --memory 512 --fresh --keep --timeout 60".split(
+      " ",
+    );
   expect(parseOptions([...args, "--append", "ipa-debug=1 quiet"])).toEqual({
     firmware: "uefi",
     image: "qcow2",
+    imageGiB: 4,
     disk: "nvme",
     partitionImage: false,
     raid: null,
@@ -66,6 +69,8 @@ test("help wins", () => {
 
 test.each([
   [["--image", "vhd"], '--image must be raw or qcow2, not "vhd"'],
+  [["--image-size", "4"], "--image-size goes with --image qcow2"],
+  [["--image", "qcow2", "--image-size", "8"], '--image-size must be 1 to 7 GiB, not "8"'],
   [["--disk", "ide"], '--disk must be virtio or sata or nvme, not "ide"'],
   [["--raid", "5"], '--raid must be 1, not "5"'],
   [["--partition-image", "--image", "qcow2"], "--partition-image is a raw image: leave --image away"],

@@ -7,6 +7,8 @@ import { parseArgs } from "node:util";
 export interface DemoOptions {
   firmware: "bios" | "uefi";
   image: "raw" | "qcow2";
+  /** The qcow2 is grown to so many GiB and filled with data; null for the image as it is. */
+  imageGiB: number | null;
   disk: "virtio" | "sata" | "nvme";
   /** The image's root file system alone, for the agent to make a disk around it. */
   partitionImage: boolean;
@@ -37,6 +39,7 @@ conductor drive the agent, and waits for the deployed system to come up from the
 
   --uefi              OVMF instead of SeaBIOS
   --image FORMAT      raw (default) or qcow2
+  --image-size GIB    with --image qcow2: grown to 1 to 7 GiB, three quarters of it data that nothing can compress
   --disk BUS          virtio (default), sata or nvme
   --partition-image   the image's root file system alone: the agent divides the disk and makes it boot
   --raid 1            two disks and a software RAID on them; the system then boots with either disk pulled out, too
@@ -71,6 +74,7 @@ export function parseOptions(args: readonly string[]): DemoOptions | null {
   return {
     firmware: values.uefi ? "uefi" : "bios",
     image: oneOf("--image", values.image, ["raw", "qcow2"]),
+    imageGiB: imageGiB(values["image-size"], values.image),
     disk: oneOf("--disk", values.disk, ["virtio", "sata", "nvme"]),
     partitionImage: values["partition-image"],
     raid: values.raid === undefined ? null : oneOf("--raid", values.raid, ["1"] as const),
@@ -92,6 +96,7 @@ function parsed(args: readonly string[]) {
       options: {
         uefi: { type: "boolean", default: false },
         image: { type: "string", default: "raw" },
+        "image-size": { type: "string" },
         disk: { type: "string", default: "virtio" },
         "partition-image": { type: "boolean", default: false },
         raid: { type: "string" },
@@ -136,6 +141,14 @@ function readable(option: string, file: string): string {
     throw new UsageError(`${option} ${file} cannot be read: ${(error as NodeJS.ErrnoException).code}`);
   }
   return resolve(file);
+}
+
+/** The machine's disk has 8 GiB. */
+function imageGiB(value: string | undefined, format: string): number | null {
+  if (value === undefined) return null;
+  if (format !== "qcow2") throw new UsageError("--image-size goes with --image qcow2");
+  if (!/^[1-7]$/.test(value)) throw new UsageError(`--image-size must be 1 to 7 GiB, not "${value}"`);
+  return Number(value);
 }
 
 function wholeNumber(option: string, value: string, unit: string): number {
