@@ -190,6 +190,7 @@ export class Stage implements AsyncDisposable {
         url: (options.server ?? images).urlOf(basename(file.file)),
         format,
         sha256: options.sha256 ?? file.sha256,
+        rootUuid: image.rootUuid,
         ...(options.partitions === undefined ? {} : { partitions: options.partitions }),
       },
       configDrive: {

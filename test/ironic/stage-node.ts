@@ -54,6 +54,12 @@ export class StageNode {
     await this.#fails(() => this.cleanManually(steps), reasons);
   }
 
+  /** Pulls the plug and one disk, and waits for the deployed system to come up from the others. */
+  async bootsWithout(serial: string): Promise<BootedSystem> {
+    this.managed.phases.begin(`boot without ${serial}`);
+    return await this.#bootsAgain({ without: serial });
+  }
+
   /** Runs steps by hand, from "manageable" back to "manageable". */
   async cleanManually(steps: readonly JsonObject[], minutes = 10): Promise<void> {
     await this.managed.clean(steps, { timeout: minutes * MINUTE });
@@ -139,6 +145,13 @@ export class StageNode {
       over.abort();
       await Promise.allSettled([acting]);
     }
+  }
+
+  async #bootsAgain(how: { without?: string } = {}): Promise<BootedSystem> {
+    const { machine } = this.managed;
+    await machine.powerOff();
+    await machine.start({ disk: true, ...how });
+    return await this.managed.booted();
   }
 
   async #fails(operation: () => Promise<void>, reasons: readonly RegExp[]): Promise<void> {

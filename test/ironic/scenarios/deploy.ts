@@ -5,6 +5,7 @@ import type { Firmware } from "../../rig/machine.ts";
 import type { DiskBus } from "../../rig/qemu.ts";
 import type { Scenario } from "../scenario.ts";
 
+// deploy 11.63, with Debian.
 function deployment(firmware: Firmware, format: "raw" | "qcow2", bus: DiskBus): Scenario {
   return {
     name: `deploy-${firmware}-${format}-${bus}`,
