@@ -17,13 +17,18 @@ export type FileSystemIdentity = {
 /** blkid's way to say that it recognised nothing, or signatures that contradict each other. */
 const NOTHING_FOUND = [2, 8];
 
-/** Null for all that is unknown, as where there is no file system. @throws ProgramFailedError, ProgramMissingError */
+/**
+ * Null for all that is unknown, as where there is no file system. `part` is a range of the device, in bytes, that the kernel need not know.
+ * @throws ProgramFailedError, ProgramMissingError
+ */
 export async function probeFileSystem(
   system: System,
   device: string,
   signal: AbortSignal,
+  part: { readonly start: number; readonly size: number } | null = null,
 ): Promise<FileSystemIdentity> {
-  const { stdout } = await system.run(["blkid", "-p", "-o", "export", device], {
+  const range = part === null ? [] : ["-O", String(part.start), "-S", String(part.size)];
+  const { stdout } = await system.run(["blkid", "-p", "-o", "export", ...range, device], {
     allowedExitCodes: [0, ...NOTHING_FOUND],
     signal,
   });

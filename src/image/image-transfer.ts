@@ -118,8 +118,9 @@ async function place(
   );
   const device = await options.target.prepare();
   const chunks = image.compared(body.chunks);
-  await writeTo(system, device, options, async (target) => {
+  await writeTo(system, device, options, async (target, beforeHead) => {
     await writeQcow2(target, chunks, map, {
+      beforeHead,
       hasher: newHasher(system, options),
       verify: (digest) => requireDigest(options, device, digest),
       meter: new ProgressMeter(system.clock, report, "write", body.length),

@@ -17,11 +17,18 @@ const BUFFERS = 4;
 /** Of zeros in a row that are left to the device in one go; between two such, the signal is looked at. */
 const ZERO_BYTES = 256 * 1024 * 1024;
 
+/**
+ * Called with the first mebibyte (less of a smaller image), whole sectors, when everything else is on the medium; what it resolves to is
+ * written in its place, and is as long.
+ */
+export type BeforeHead = (head: Uint8Array) => Promise<Uint8Array>;
+
 export type StreamOptions = {
   /** Fed with every byte; null when the bytes were verified before. */
   readonly hasher: ImageHasher | null;
   /** Called with the digest (null without hasher) before the image is made bootable; throws to refuse it. */
   readonly verify: (digest: string | null) => void;
+  readonly beforeHead?: BeforeHead;
   /** Bytes to come, if known: an image that cannot fit is refused before the first byte. */
   readonly length: number | null;
   /** Of the bytes written; null if somebody else reports. */
@@ -108,7 +115,7 @@ class DeviceStream {
   }
 
   async run(chunks: AsyncIterable<Uint8Array>): Promise<number> {
-    const { signal, hasher, verify, meter } = this.#options;
+    const { signal, hasher, verify, beforeHead, meter } = this.#options;
     try {
       for await (const chunk of chunks) {
         signal.throwIfAborted();
@@ -122,7 +129,8 @@ class DeviceStream {
       verify(hasher?.digest() ?? null);
       // Everything else must be on the medium before the disk becomes bootable.
       await this.#device.flush();
-      await this.#device.write(this.#padded(this.#head, Math.min(length, BUFFER_BYTES)), 0);
+      const head = this.#padded(this.#head, Math.min(length, BUFFER_BYTES));
+      await this.#device.write((await beforeHead?.(head)) ?? head, 0);
       await this.#device.flush();
       meter?.update(length);
       return length;

@@ -2,6 +2,7 @@
 
 import { ImageChecksumError } from "../errors.ts";
 import type { ReportProgress } from "../progress.ts";
+import type { BlockDevice } from "../system/block-device.ts";
 import type { System } from "../system/system.ts";
 import type { Checksum } from "./checksum.ts";
 import type { FormatPolicy } from "./format.ts";
@@ -16,6 +17,8 @@ export type ImageTarget = {
   readonly tooLarge: (bytes: number) => Error;
   /** Called right before the first byte is written, and again for each new attempt; resolves to the device's node. */
   readonly prepare: () => Promise<string>;
+  /** See BeforeHead; `device` is open for writing. Not called for what qemu-img writes, which has its own order. */
+  readonly beforeHead?: (device: BlockDevice, head: Uint8Array) => Promise<Uint8Array>;
 };
 
 export type TransferOptions = {

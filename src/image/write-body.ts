@@ -42,8 +42,9 @@ async function writePlain(
 ): Promise<void> {
   requireFit(options, length);
   const device = await options.target.prepare();
-  await writeTo(system, device, options, async (target) => {
+  await writeTo(system, device, options, async (target, beforeHead) => {
     await streamToDevice(target, chunks, {
+      beforeHead,
       hasher,
       verify: (digest) => {
         if (digest !== null) requireDigest(options, device, digest);
@@ -79,8 +80,9 @@ async function writeUnpacked(
   try {
     await requireDiskInside(start, compression, options);
     device = await options.target.prepare();
-    await writeTo(system, device, options, async (target) => {
-      await streamToDevice(target, chunks, { hasher: null, verify, length: null, meter: null, log, signal });
+    await writeTo(system, device, options, async (target, beforeHead) => {
+      const unhashed = { hasher: null, length: null, meter: null };
+      await streamToDevice(target, chunks, { ...unhashed, verify, beforeHead, log, signal });
     });
   } catch (error) {
     throw packedFault(error, compression, verify);

@@ -7,7 +7,6 @@ import { ImageWriteError } from "../errors.ts";
 import { alignedBuffer } from "../system/aligned-buffer.ts";
 import type { BlockDevice } from "../system/block-device.ts";
 import type { System } from "../system/system.ts";
-import type { ProgressMeter } from "./progress-meter.ts";
 
 /** Of a read; writes are not larger. */
 const PIECE = 1024 * 1024;
@@ -55,10 +54,15 @@ export class WrittenRecord {
   }
 
   /**
-   * Compares everything; the device must have been flushed.
+   * Compares everything; the device must have been flushed. `onBytes` is told how far it is.
    * @throws ImageWriteError saying how much differs and where it begins; BlockDeviceIoError
    */
-  async compare(system: System, path: string, meter: ProgressMeter, signal: AbortSignal): Promise<void> {
+  async compare(
+    system: System,
+    path: string,
+    onBytes: (done: number) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
     await using device = await system.blockDevices.open(path, "read-uncached");
     const buffer = alignedBuffer(PIECE + 2 * ALIGNMENT);
     const zeros = Buffer.alloc(PIECE);
@@ -77,7 +81,7 @@ export class WrittenRecord {
         if (!same && wrong.bytes === 0) wrong.first = at;
         if (!same) wrong.bytes += bytes.length;
         done += bytes.length;
-        meter.update(done);
+        onBytes(done);
       }
     }
     if (wrong.bytes > 0)
@@ -85,6 +89,11 @@ export class WrittenRecord {
         `What is on ${path} is not what was written: pieces of ${wrong.bytes} bytes in all differ, the first at byte ` +
           `${wrong.first}. The disk, its controller or the memory damages data without an error; test or replace them.`,
       );
+  }
+
+  /** Forgets what was written so far. */
+  clear(): void {
+    this.#count = 0;
   }
 
   /** In the disk's order; of what was written to the same place several times, the last. */

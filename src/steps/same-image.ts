@@ -2,9 +2,11 @@
 // nothing, being the last part of a URL, so everything that decides what gets onto the disk is compared, and the partition table must
 // read as it did when the image was complete. Source: deploy specification 8.4.
 
+import { BootHold } from "../disk/boot-hold.ts";
 import { fillConfigDrive } from "../disk/config-drive.ts";
 import { parsePairs } from "../disk/lsblk-media.ts";
 import { PartitionTableError, readPartitionTable } from "../disk/partition-table.ts";
+import { settleUdev } from "../disk/rescan.ts";
 import { DeploymentError, errorText } from "../errors.ts";
 import type { Checksum } from "../image/checksum.ts";
 import type { ImageInfo } from "../image/image-info.ts";
@@ -80,7 +82,11 @@ export async function renewConfigDrive(
   const { system, signal } = context;
   const rebuild = context.config.get("config_drive_rebuild");
   try {
+    const hold = new BootHold(system, signal);
+    await hold.takeFromDisk(disk);
     await fillConfigDrive(system, configDrivePartition(written), configDrive, { rebuild, signal });
+    await hold.release(disk);
+    await settleUdev(system, signal);
   } catch (error) {
     await wipeAfterFailure(system, disk);
     throw error;

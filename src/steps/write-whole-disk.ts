@@ -1,10 +1,11 @@
 // A whole-disk image: the image is the disk, up to the place of the backup GPT and the config drive behind it.
 // Source: deploy specification 2.6, 2.7, 2.10, 3.8, 4.4 and 8.1.
 
+import { BootHold } from "../disk/boot-hold.ts";
 import { writeConfigDrive } from "../disk/config-drive.ts";
 import { moveBackupGpt } from "../disk/gpt-backup.ts";
 import { diskIdentifier, PartitionTableError, readPartitionTable } from "../disk/partition-table.ts";
-import { rescanPartitions } from "../disk/rescan.ts";
+import { rescanPartitions, settleUdev } from "../disk/rescan.ts";
 import { wipeDiskMetadata } from "../disk/wipe.ts";
 import { DeploymentError, errorText } from "../errors.ts";
 import { imageTooLarge } from "../image/stream-to-device.ts";
@@ -13,25 +14,34 @@ import type { WrittenImage } from "./deployment.ts";
 import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
 
 export async function writeWholeDisk(context: WriteImageContext, job: ImageJob): Promise<WrittenImage> {
-  await job.transfer(await wholeDiskTarget(context, job.disk));
+  const { system, signal } = context;
+  const hold = job.configDrive === null ? null : new BootHold(system, signal);
+  await job.transfer(await wholeDiskTarget(context, job.disk, hold));
   // A system that would come up without its config drive must not come up.
   try {
+    if (hold?.taken === false) await hold.takeFromDisk(job.disk);
     const rootUuid = await takeOver(context, job);
     const target = { disk: job.disk, nodeUuid: job.image.nodeUuid };
     const uuids = { "root uuid": rootUuid };
     if (job.configDrive === null) return { kind: "whole disk", uuids, netboot: false };
-    const configDrive = await writeConfigDrive(context.system, target, job.configDrive, {
+    const configDrive = await writeConfigDrive(system, target, job.configDrive, {
       ...rescanOptions(context),
       rebuild: context.config.get("config_drive_rebuild"),
     });
+    await hold?.release(job.disk);
+    await settleUdev(system, signal);
     return { kind: "whole disk", uuids, netboot: false, configDrive };
   } catch (error) {
-    await wipeAfterFailure(context.system, job.disk);
+    await wipeAfterFailure(system, job.disk);
     throw error;
   }
 }
 
-async function wholeDiskTarget({ system, signal }: WriteImageContext, disk: string): Promise<ImageTarget> {
+async function wholeDiskTarget(
+  { system, signal }: WriteImageContext,
+  disk: string,
+  hold: BootHold | null,
+): Promise<ImageTarget> {
   await using device = await system.blockDevices.open(disk, "read");
   const { path, size } = device;
   return {
@@ -41,6 +51,7 @@ async function wholeDiskTarget({ system, signal }: WriteImageContext, disk: stri
       await wipeDiskMetadata(system, disk, signal);
       return disk;
     },
+    ...(hold === null ? {} : { beforeHead: (opened, head) => hold.take(opened, head) }),
   };
 }
 

@@ -17,8 +17,9 @@ export interface BlockDevices {
 /**
  * "read-uncached" reads what the medium holds, not what the kernel remembers of it: all that was written must have been flushed, and
  * offsets must be multiples of 4096. Files that have no such thing (on tmpfs) are read as usual.
+ * "write" is for bytes that nobody else can be using, on a disk of which other parts may be in use.
  */
-export type OpenMode = "read" | "read-uncached" | "write-exclusive";
+export type OpenMode = "read" | "read-uncached" | "write" | "write-exclusive";
 
 export interface BlockDevice extends AsyncDisposable {
   readonly path: string;
@@ -65,8 +66,8 @@ export const realBlockDevices: BlockDevices = {
   async open(path, mode) {
     return named("opening", path, async () => {
       // O_EXCL without O_CREAT is the kernel's "nobody else may hold this block device"; regular files ignore it.
-      const flags = mode === "write-exclusive" ? constants.O_RDWR | constants.O_EXCL : constants.O_RDONLY;
-      const handle = await openPatiently(path, flags);
+      const exclusive = mode === "write-exclusive" ? constants.O_EXCL : 0;
+      const handle = await openPatiently(path, access(mode) | exclusive);
       try {
         return new OpenBlockDevice(path, handle, mode, ...(await geometry(handle)));
       } catch (error) {
@@ -151,13 +152,16 @@ class OpenBlockDevice implements BlockDevice {
   }
 
   #openDirect(): Promise<fs.FileHandle | null> {
-    const access = this.mode === "write-exclusive" ? constants.O_RDWR : constants.O_RDONLY;
-    this.#direct ??= fs.open(this.path, access | constants.O_DIRECT).catch((error: unknown) => {
+    this.#direct ??= fs.open(this.path, access(this.mode) | constants.O_DIRECT).catch((error: unknown) => {
       if (errnoName(error) === "EINVAL") return null;
       throw error;
     });
     return this.#direct;
   }
+}
+
+function access(mode: OpenMode): number {
+  return mode === "read" || mode === "read-uncached" ? constants.O_RDONLY : constants.O_RDWR;
 }
 
 /** Size and logical sector size in bytes; sysfs knows both for a device, a regular file has its length. */

@@ -8,7 +8,7 @@ import type { Logger } from "../../system/log.ts";
 import type { ImageHasher } from "../hasher.ts";
 import { PlacedWriter } from "../placed-writer.ts";
 import type { ProgressMeter } from "../progress-meter.ts";
-import { imageTooLarge, unbootableOnFailure } from "../stream-to-device.ts";
+import { type BeforeHead, imageTooLarge, unbootableOnFailure } from "../stream-to-device.ts";
 import { ZeroFill } from "../zero-fill.ts";
 import type { ClusterMap, Extent } from "./cluster-map.ts";
 import { PackedClusterError, unpackCluster } from "./unpack-cluster.ts";
@@ -24,6 +24,7 @@ export type WriteQcow2Options = {
   readonly hasher: ImageHasher;
   /** Called with the digest of the whole file before the disk becomes bootable; throws to refuse it. */
   readonly verify: (digest: string) => void;
+  readonly beforeHead?: BeforeHead;
   /** Of the file's bytes. */
   readonly meter: ProgressMeter;
   /** Begins the report on bytes of zeros, of which there are `total`. */
@@ -74,7 +75,7 @@ class Qcow2Pass {
   }
 
   async run(chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    const { signal, hasher, verify, meter } = this.#options;
+    const { signal, hasher, verify, beforeHead, meter } = this.#options;
     const { head } = this.#writer;
     try {
       let received = 0;
@@ -93,7 +94,8 @@ class Qcow2Pass {
       await this.#fillGaps();
       // Everything else must be on the medium before the disk becomes bootable.
       await this.#device.flush();
-      await this.#device.write(head.subarray(0, Math.min(this.#end(), head.length)), 0);
+      const start = head.subarray(0, Math.min(this.#end(), head.length));
+      await this.#device.write((await beforeHead?.(start)) ?? start, 0);
       await this.#device.flush();
     } finally {
       await this.#writer.settle();

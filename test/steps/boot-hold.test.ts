@@ -1,0 +1,191 @@
+// What is on the disk's medium after every write and every program of a deployment with a config drive: whenever firmware would find
+// something to start, the config drive has to be there, whole. Loop devices and the real tools; test/vm/power-cut.test.ts pulls the plug.
+
+import { afterAll, beforeAll, describe, expect } from "bun:test";
+import { mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { gzipSync } from "node:zlib";
+import type { JsonObject } from "../../src/json.ts";
+import { writeImage } from "../../src/steps/write-image.ts";
+import type { System } from "../../src/system/system.ts";
+import { file } from "../support/fault-server.ts";
+import { tool } from "../support/loop-device.ts";
+import { converted, type Machine, type MachineOptions, onMachine, serving } from "./write-image-machine.ts";
+
+const MEBIBYTE = 1024 * 1024;
+const BOOT_CODE = 440;
+const IMAGE = 8 * MEBIBYTE;
+/** Of the EFI system partition and of the PReP partition, in the image. */
+const [ESP, PREP] = [MEBIBYTE, 5 * MEBIBYTE];
+
+let directory = "";
+let isos: Buffer[] = [];
+
+beforeAll(async () => {
+  directory = await mkdtemp(`${tmpdir()}/boot-hold-`);
+  isos = await Promise.all(["first", "second"].map(configDrive));
+});
+
+afterAll(async () => {
+  await rm(directory, { recursive: true });
+});
+
+async function configDrive(text: string): Promise<Buffer> {
+  const tree = `${directory}/${text}`;
+  await Bun.write(`${tree}/openstack/latest/user_data`, text.repeat(1000));
+  await tool("genisoimage", "-quiet", "-R", "-J", "-V", "config-2", "-o", `${tree}.iso`, tree);
+  return readFile(`${tree}.iso`);
+}
+
+const sent = (iso: Buffer | undefined) => gzipSync(iso ?? Buffer.alloc(0)).toString("base64");
+
+/** A disk that boots in BIOS, UEFI and OpenFirmware mode: code in the boot sector, a FAT file system, a PReP partition. */
+async function image(partitioning: string[], sectorSize = 512): Promise<Buffer> {
+  const path = `${directory}/${crypto.randomUUID()}`;
+  await writeFile(path, "");
+  await truncate(path, IMAGE);
+  await tool("parted", "-s", path, ...partitioning);
+  const bytes = await readFile(path);
+  await rm(path);
+  const fat = `${path}.fat`;
+  await tool("mkfs.vfat", "-C", "-S", String(sectorSize), "-n", "EFI", fat, "3072");
+  bytes.set(await readFile(fat), ESP);
+  await rm(fat);
+  bytes.fill(0x7f, PREP, PREP + MEBIBYTE);
+  bytes.fill(0xeb, 0, BOOT_CODE);
+  return bytes;
+}
+
+const partitions = ["mkpart", "primary", "fat32", "1MiB", "4MiB", "mkpart", "primary", "5MiB", "6MiB"];
+const GPT = ["mklabel", "gpt", ...partitions, "set", "1", "esp", "on", "set", "2", "prep", "on"];
+const MBR = ["mklabel", "msdos", ...partitions, "set", "2", "prep", "on"];
+
+type Moment = { readonly after: string; readonly content: Buffer };
+
+/** Looks at the medium after everything that may have changed it; what is in the page cache alone is not there. */
+class Watcher {
+  readonly moments: Moment[] = [];
+  backing: (() => Promise<string>) | null = null;
+
+  on = (system: System): System => ({
+    ...system,
+    run: async (argv, options) => {
+      const result = await system.run(argv, options);
+      if (["sgdisk", "parted", "mkfs", "umount", "qemu-img"].some((name) => argv.includes(name)))
+        await this.#look(argv.join(" "));
+      return result;
+    },
+    blockDevices: {
+      open: async (path, mode) => {
+        const device = await system.blockDevices.open(path, mode);
+        return {
+          ...{ path, size: device.size, sectorSize: device.sectorSize },
+          read: (buffer, offset) => device.read(buffer, offset),
+          write: async (bytes, offset) => {
+            await device.write(bytes, offset);
+            await this.#look(`${bytes.length} bytes at ${offset} of ${path}`);
+          },
+          flush: async () => {
+            await device.flush();
+            await this.#look(`flush of ${path}`);
+          },
+          [Symbol.asyncDispose]: () => device[Symbol.asyncDispose](),
+        };
+      },
+    },
+  });
+
+  async #look(after: string): Promise<void> {
+    const path = await this.backing?.();
+    if (path !== undefined) this.moments.push({ after, content: await readFile(path) });
+  }
+}
+
+/** What is there to start, by firmware; the boot sector's signature and the table have to be there for any of them. */
+function startable({ content }: Moment, of: Buffer, sectorSize: number): string[] {
+  if (content.readUInt16BE(510) !== 0x55aa) return [];
+  const same = (at: number, length: number) =>
+    content.subarray(at, at + length).equals(of.subarray(at, at + length));
+  return [
+    ...(same(0, BOOT_CODE) ? ["BIOS"] : []),
+    ...(same(ESP, sectorSize) ? ["UEFI"] : []),
+    ...(same(PREP, sectorSize) ? ["PReP"] : []),
+  ];
+}
+
+const ALL = ["BIOS", "UEFI", "PReP"];
+
+async function lastPartition({ disk }: Machine): Promise<number> {
+  const listed = await tool("lsblk", "--bytes", "--noheadings", "--raw", "-o", "START", disk);
+  return Math.max(...listed.split("\n").map(Number)) * 512;
+}
+
+type Way = {
+  readonly partitioning: string[];
+  readonly format?: string;
+  readonly fields?: JsonObject;
+} & Pick<MachineOptions, "config" | "sectorSize">;
+
+const RAW = { disk_format: "raw", stream_raw_images: true };
+const ways: Record<string, Way> = {
+  "raw with a GPT": { partitioning: GPT, fields: RAW },
+  "raw with an MBR": { partitioning: MBR, fields: RAW },
+  "raw, read back": { partitioning: GPT, fields: RAW, config: { verify_written_image: true } },
+  "raw, the config drive made anew as FAT": {
+    ...{ partitioning: GPT, fields: RAW, config: { config_drive_rebuild: true } },
+  },
+  "qcow2 in one pass": { partitioning: GPT, format: "qcow2" },
+  "an MBR for 4096-byte sectors, where an ISO cannot be mounted": {
+    ...{ partitioning: MBR, fields: RAW, sectorSize: 4096 },
+  },
+};
+
+describe("nothing boots before its config drive is there", () => {
+  for (const [name, { partitioning, format, fields, config, sectorSize = 512 }] of Object.entries(ways)) {
+    const watcher = new Watcher();
+    const options = { size: 80 * MEBIBYTE, sectorSize: sectorSize as 512 | 4096, change: watcher.on };
+    onMachine(name, { ...options, ...(config === undefined ? {} : { config }) }, async (machine) => {
+      const backing = (
+        await tool("losetup", "--noheadings", "--raw", "--output", "BACK-FILE", machine.disk)
+      ).trim();
+      const plain = await image(partitioning, sectorSize);
+      if (sectorSize !== 512) enlargeSectors(plain, sectorSize);
+      const bytes = format === undefined ? plain : await converted(directory, plain, "-O", format);
+      const script = [file(bytes, { ranges: true })];
+      await serving(script, bytes, fields ?? {}, async (info) => {
+        watcher.backing = async () => backing;
+        await writeImage(machine.context, info, sent(isos[0]));
+        const first = await machine.content();
+        const at = await lastPartition(machine);
+        expect(startable({ after: "", content: first }, plain, sectorSize)).toEqual(ALL);
+        const moments = watcher.moments.splice(0);
+        const early = moments.filter((moment) => startable(moment, plain, sectorSize).length > 0);
+        for (const { after, content } of early)
+          expect({ after, drive: content.subarray(at).equals(first.subarray(at)) }).toEqual({
+            ...{ after, drive: true },
+          });
+        // The table was there, and the disk said why it does not boot.
+        const held = moments.filter((moment) => moment.content.includes("was cut short"));
+        expect(held.length).toBeGreaterThan(3);
+
+        // The same image with another config drive: only that is renewed, and again nothing boots in between.
+        await writeImage(machine.context, info, sent(isos[1]));
+        const second = await machine.content();
+        expect(startable({ after: "", content: second }, plain, sectorSize)).toEqual(ALL);
+        expect(second.subarray(at).equals(first.subarray(at))).toBe(false);
+        for (const moment of watcher.moments.filter((one) => startable(one, plain, sectorSize).length > 0)) {
+          const drive = moment.content.subarray(at);
+          const whole = [first, second].some((content) => drive.equals(content.subarray(at)));
+          expect({ after: moment.after, whole }).toEqual({ after: moment.after, whole: true });
+        }
+      });
+    });
+  }
+});
+
+/** An MBR counts in sectors: the same places on a disk with larger ones. */
+function enlargeSectors(bytes: Buffer, sectorSize: number): void {
+  for (const entry of [446, 462])
+    for (const at of [entry + 8, entry + 12])
+      bytes.writeUInt32LE(bytes.readUInt32LE(at) / (sectorSize / 512), at);
+}
