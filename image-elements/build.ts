@@ -1,7 +1,7 @@
 // bun run image: a ramdisk with the agent, by diskimage-builder. All results appear at once at the end, or none.
 // Exit codes: 0 built, 1 failed, 2 wrong command line, 130 interrupted.
 
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, writeFile } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { amount, Phases } from "../test/demo/phases.ts";
 import { aptMirror } from "../test/rig/debian.ts";
@@ -11,6 +11,7 @@ import { agentFor } from "./build/agent.ts";
 import { createDiskImage } from "./build/disk-image.ts";
 import { elementsOf, environmentOf } from "./build/elements.ts";
 import { BuildError } from "./build/error.ts";
+import { checkInputs } from "./build/inputs.ts";
 import { createIso } from "./build/iso.ts";
 import { type ImageOptions, parseOptions, USAGE, UsageError } from "./build/options.ts";
 import { checkMirror, preflight } from "./build/preflight.ts";
@@ -56,26 +57,24 @@ async function build(options: ImageOptions, phases: Phases, signal: AbortSignal)
   phases.end(`${options.distribution.name} ${options.release}, ${options.architecture}`);
 
   const name = basename(options.output);
-  const work = await workDirectory(options.output);
+  const { work, made } = await workDirectory(options.output);
   const logFile = join(CACHE, "logs", `${name}-${process.pid}.log`);
   try {
     phases.begin("agent");
     const agent = await agentFor(options, { work, logFile, signal });
+    const settings = { agent, elementsPath, mirror, cache: CACHE, environment: process.env };
+    const environment = environmentOf(options, settings);
+    const { architecture } = options;
+    await checkInputs({ elements, directory: OWN_ELEMENTS, architecture, environment, work, signal });
     phases.end(amount((await stat(agent)).size, "bytes"));
 
     phases.begin("diskimage-builder");
     await createDiskImage({
       name,
       elements,
-      architecture: options.architecture,
+      architecture,
       extraArguments: [...options.extraArguments, ...(options.verbose ? ["-x"] : [])],
-      environment: environmentOf(options, {
-        agent,
-        elementsPath,
-        mirror,
-        cache: CACHE,
-        environment: process.env,
-      }),
+      environment,
       work,
       logFile,
       signal,
@@ -100,17 +99,25 @@ async function build(options: ImageOptions, phases: Phases, signal: AbortSignal)
     await rm(logFile, { force: true });
   } finally {
     await rm(work, { recursive: true, force: true, maxRetries: 5 });
+    if (made !== undefined) await removeEmpty(dirname(options.output), made);
   }
 }
 
-/** Beside the results, so that they can be renamed into place. */
-async function workDirectory(output: string): Promise<string> {
+/** Beside the results, so that they can be renamed into place; and the uppermost directory that was made for them, if any. */
+async function workDirectory(output: string): Promise<{ work: string; made: string | undefined }> {
   try {
-    await mkdir(dirname(output), { recursive: true });
-    return await mkdtemp(join(dirname(output), `.${basename(output)}-`));
+    const made = await mkdir(dirname(output), { recursive: true });
+    return { work: await mkdtemp(join(dirname(output), `.${basename(output)}-`)), made };
   } catch (error) {
     throw new BuildError(`${output} cannot be written: ${(error as Error).message}`);
   }
+}
+
+/** Takes a directory and those above it away, up to `last`, until one holds something. */
+async function removeEmpty(directory: string, last: string): Promise<void> {
+  if ((await readdir(directory)).length > 0) return;
+  await rmdir(directory);
+  if (directory !== last) await removeEmpty(dirname(directory), last);
 }
 
 /** Moves the results into place, the checksums last. */

@@ -301,10 +301,21 @@ async function apt(args) {
   });
   closeSync(log);
   if (code === 0) return;
-  const tail = readFileSync(APT_LOG, "utf8").trim().split("\n").slice(-10).join("\n  | ");
+  const output = readFileSync(APT_LOG, "utf8");
+  throwIfNoNetwork(`apt-get ${args[0]}`, output);
+  const tail = output.trim().split("\n").slice(-10).join("\n  | ");
   throw new SetupError(
     `apt-get ${args[0]} failed with exit code ${code}\n  | ${tail}\n  full log: ${APT_LOG}`,
   );
+}
+
+/** Throws the line in which a program says that it could not reach its server, if that was its trouble. */
+function throwIfNoNetwork(what, output) {
+  const unreachable =
+    /EAI_AGAIN|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|DNSResolveFailed|ConnectionRefused|Temporary failure resolving|Could not (?:resolve|connect)/;
+  const line = output.split("\n").findLast((said) => unreachable.test(said));
+  if (line === undefined) return;
+  throw new SetupError(`no network? ${what}: ${line.trim().replace(/^(?:npm error|error:|[WE]:) */, "")}`);
 }
 
 /** Packages must not start services on somebody's machine; a policy that is there already comes back afterwards. */
@@ -360,7 +371,11 @@ async function fetchBun(directory, version) {
     join(directory, "package.json"),
     JSON.stringify({ private: true, allowScripts: { bun: true } }),
   );
-  const options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"];
+  const options = [
+    ...["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error"],
+    // Whoever has no network learns it now: npm would try for many minutes.
+    ...["--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000"],
+  ];
   const { code, output } = await capture("npm", [
     "install",
     "--prefix",
@@ -368,7 +383,10 @@ async function fetchBun(directory, version) {
     ...options,
     `bun@${version}`,
   ]);
-  if (code !== 0) throw new SetupError(`npm could not install bun@${version}:\n${output.trim()}`);
+  if (code !== 0) {
+    throwIfNoNetwork(`npm could not install bun@${version}`, output);
+    throw new SetupError(`npm could not install bun@${version}:\n${output.trim()}`);
+  }
   const bun = join(directory, "node_modules/.bin/bun");
   if (!(await isBun(bun, version))) await completeBun(join(directory, "node_modules/bun"));
   return bun;
@@ -386,7 +404,9 @@ async function isBun(file, version) {
 
 async function bunInstall(bun) {
   const { code, output } = await capture(bun, ["install", "--frozen-lockfile"], { cwd: ROOT });
-  if (code !== 0) throw new SetupError(`installing the dependencies failed:\n${output.trim()}`);
+  if (code === 0) return;
+  throwIfNoNetwork("installing the dependencies", output);
+  throw new SetupError(`installing the dependencies failed:\n${output.trim()}`);
 }
 
 // Steps ----------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // The command line of `bun run image`: the options of ironic-python-agent-builder, and a few of ours.
 
+import { statSync } from "node:fs";
 import { basename, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { DISTRIBUTIONS, type Distribution, distributionNamed } from "./distributions.ts";
@@ -33,6 +34,8 @@ export interface ImageOptions {
   verbose: boolean;
 }
 
+/** As ironic-python-agent-builder has it. */
+const DEFAULT_NAME = "ironic-python-agent";
 const ISO_PARAMETERS = "console=ttyS0,115200 console=tty0";
 
 export const USAGE = `usage: bun run image -- --distro NAME [OPTIONS]      (or npm run image -- …)
@@ -42,7 +45,8 @@ OUTPUT.sha256, and the list of packages in OUTPUT.packages.json.
 
   --distro NAME            ${DISTRIBUTIONS.map(({ name }) => name).join(", ")}; may also be given without --distro
   -r, --release NAME       release of the distribution
-  -o, --output PATH        where the results go, without an ending (default ironic-python-agent)
+  -o, --output PATH        where the results go, without an ending (default ${DEFAULT_NAME});
+                           or a directory that gets them by that name
   -e, --element NAME       a further element, as often as wanted: dynamic-login, devuser, ironic-agent-tls, …
   --elements-path DIRS     directories of elements of yours, separated by colons
   -b, --branch REF         build the agent from this commit, branch or tag instead of the sources as they are
@@ -88,9 +92,7 @@ export function parseOptions(
   if (values.iso && architecture !== "amd64") throw new UsageError("--iso is for amd64 only");
   if (values.agent !== undefined && values.branch !== undefined)
     throw new UsageError("--agent and --branch exclude each other: one is ready, the other is built");
-  const output = resolve(values.output);
-  if (values.output.endsWith("/") || !/^[A-Za-z0-9][\w.+-]*$/.test(basename(output)))
-    throw new UsageError(`--output must end with a file name without blanks, not "${values.output}"`);
+  const output = outputOf(values.output);
   return {
     distribution,
     release: values.release ?? environment.DIB_RELEASE ?? distribution.release,
@@ -112,6 +114,19 @@ export function parseOptions(
   };
 }
 
+/** Where the results go; in a directory, if that is what was named, by the name they have elsewhere. */
+function outputOf(text: string): string {
+  const directory = text.endsWith("/") || isDirectory(text);
+  const output = directory ? resolve(text, DEFAULT_NAME) : resolve(text);
+  if (text === "" || !/^[A-Za-z0-9][\w.+-]*$/.test(basename(output)))
+    throw new UsageError(`--output must end with a file name without blanks, not "${text}"`);
+  return output;
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
 function parsed(args: readonly string[]) {
   try {
     return parseArgs({
@@ -120,7 +135,7 @@ function parsed(args: readonly string[]) {
       options: {
         distro: { type: "string" },
         release: { type: "string", short: "r" },
-        output: { type: "string", short: "o", default: "ironic-python-agent" },
+        output: { type: "string", short: "o", default: DEFAULT_NAME },
         element: { type: "string", short: "e", multiple: true, default: [] },
         "elements-path": { type: "string" },
         branch: { type: "string", short: "b" },

@@ -74,6 +74,28 @@ test("a certificate that cannot be read", async () => {
   expect(text).toStartWith(`image: DIB_IPA_CERT_FILE=${certificate} cannot be read: ENOENT`);
 });
 
+test("certificates that are none, before anything is fetched; directories made for the results go again", async () => {
+  await using server = Bun.serve({ hostname: "127.0.0.1", port: 0, fetch: () => new Response(null) });
+  const garbage = join(directory, "garbage.pem");
+  writeFileSync(garbage, "no certificate\n");
+  const output = mkdtempSync(join(directory, "out-"));
+  const args = ["debian", "--agent", agent, "--mirror", `http://127.0.0.1:${server.port}`];
+  const tls = { DIB_IPA_CERT_FILE: garbage, DIB_IPA_KEY_FILE: garbage };
+  for (const [env, more, message] of [
+    [{ DIB_IPA_CERT: garbage }, [], `${garbage} holds no certificate in PEM`],
+    [tls, ["-e", "ironic-agent-tls"], `ironic-agent-tls: ${garbage} holds no certificate in PEM`],
+  ] as const) {
+    const child = Bun.spawn(
+      [process.execPath, "run", BUILD, ...args, ...more, "-o", join(output, "new/one/")],
+      { env: { ...process.env, ...env }, stdout: "pipe", stderr: "pipe" },
+    );
+    const [shown, text] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    expect({ code: await child.exited, text }).toEqual({ code: 1, text: `image: ${message}\n` });
+    expect(shown).not.toContain("diskimage-builder");
+    expect(readdirSync(output)).toEqual([]);
+  }
+});
+
 test("an element that does not exist, and a directory of elements that does not", async () => {
   const element = await build(["debian", "--agent", agent, "-e", "no-such-element"]);
   expect(element).toMatchObject({ code: 1, left: [] });

@@ -126,6 +126,9 @@ test("the agent's executable is named, readable, and for the image's processor",
   expect(ramdisk({}).said).toStartWith("ERROR: DIB_IRONIC_AGENT_BINARY must name the agent's executable");
   expect(ramdisk({ DIB_IRONIC_AGENT_BINARY: "/missing" }).said).toBe("ERROR: /missing cannot be read");
   expect(ramdisk({ DIB_IRONIC_AGENT_BINARY: arm }).said).toBe(`ERROR: ${arm} is not an executable for amd64`);
+  expect(ramdisk({ DIB_IRONIC_AGENT_BINARY: arm, ARCH: "arm64", DIB_IPA_CERT: arm }).said).toBe(
+    `ERROR: ${arm} holds no certificate in PEM`,
+  );
   const { exitCode, hooks } = ramdisk({
     DIB_IRONIC_AGENT_BINARY: arm,
     ARCH: "arm64",

@@ -1,6 +1,7 @@
 // The command line of `bun run image`: the words people know from ironic-python-agent-builder, and one line for everything else.
 
 import { expect, test } from "bun:test";
+import { join, resolve } from "node:path";
 import fc from "fast-check";
 import { errorOf } from "../../image-elements/build/disk-image.ts";
 import { elementsOf, environmentOf } from "../../image-elements/build/elements.ts";
@@ -48,6 +49,13 @@ test("architecture and release of the environment count, as in the reference", (
   expect(options).toMatchObject({ architecture: "arm64", release: "trixie" });
 });
 
+test("a directory gets the results by the agent's name, whether it is there already or not", () => {
+  expect(parsed("debian -o no-such-directory/").output).toBe(
+    resolve("no-such-directory/ironic-python-agent"),
+  );
+  expect(parsed(`debian -o ${import.meta.dir}`).output).toBe(join(import.meta.dir, "ironic-python-agent"));
+});
+
 test("arguments for disk-image-create are split as a shell does", () => {
   const options = parseOptions(["debian", "--extra-args", `-p "vim,tmux" --root-label 'a b'`], {});
   expect(options?.extraArguments).toEqual(["-p", "vim,tmux", "--root-label", "a b"]);
@@ -68,7 +76,7 @@ test.each([
     ["debian", "--agent", "x", "-b", "y"],
     "--agent and --branch exclude each other: one is ready, the other is built",
   ],
-  [["debian", "-o", "out/"], '--output must end with a file name without blanks, not "out/"'],
+  [["debian", "-o", ""], '--output must end with a file name without blanks, not ""'],
   [["debian", "-o", "a b"], '--output must end with a file name without blanks, not "a b"'],
   [["debian", "--mirror", "here"], '--mirror must be a URL, not "here"'],
   [["debian", "--extra-args", "-p 'vim"], "--extra-args has a quotation mark without its partner: -p 'vim"],
