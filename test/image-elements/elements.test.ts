@@ -108,6 +108,7 @@ test("every program the agent may call is in the image, or left out for a reason
     "dmsetup", // comes with lvm2
     "multipath-tools", // claims disks; for those who have multipath
     "ntpsec-ntpdate", // chrony does it
+    "docker.io", // 100 MB and more; for container steps
     "podman", // 100 MB; for container steps
     "tgt", // the kernel has a target of its own
     "systemd", // in every distribution's base

@@ -10,7 +10,8 @@ import type { Network } from "../rig/network.ts";
 import { run } from "../rig/programs.ts";
 
 export const API_PORT = 6385;
-const MAC = "52:54:00:de:30:01";
+/** Of its cards; Ironic knows the first, which it is booted from. */
+export const MACS = ["52:54:00:de:30:01", "52:54:00:de:30:02"] as const;
 const MEMORY_MIB = 2048;
 const SSH_TIMEOUT_MS = 120_000;
 
@@ -57,7 +58,7 @@ export class RamdiskMachine implements AsyncDisposable {
     qemuArguments?: readonly string[];
   }): Promise<RamdiskMachine> {
     const conductor = EmbeddedConductor.start({ hostname: options.network.address, port: API_PORT });
-    const node = conductor.enrol({ uuid: crypto.randomUUID(), name: options.name, macs: [MAC] }, NOBODY);
+    const node = conductor.enrol({ uuid: crypto.randomUUID(), name: options.name, macs: [MACS[0]] }, NOBODY);
     node.provisionState = "wait call-back";
     const machine = await Machine.create({
       name: options.name,
@@ -66,7 +67,7 @@ export class RamdiskMachine implements AsyncDisposable {
       memoryMiB: MEMORY_MIB,
       cpus: 2,
       disks: [{ bus: "virtio", serial: "IMAGE0001", sizeBytes: 5 * 1024 ** 3 }],
-      nics: [{ mac: MAC, tap: await options.network.addTap() }],
+      nics: await Promise.all(MACS.map(async (mac) => ({ mac, tap: await options.network.addTap() }))),
       qemuArguments: options.qemuArguments ?? [],
     });
     const started = new RamdiskMachine(machine, conductor, node);
@@ -144,5 +145,5 @@ export class RamdiskMachine implements AsyncDisposable {
  * lets the emulated timer wait.
  */
 export function networkBootParameters(address: string): string {
-  return `console=ttyS0 no_timer_check ipa-api-url=http://${address}:${API_PORT} BOOTIF=01-${MAC.replaceAll(":", "-")} ipa-debug=1`;
+  return `console=ttyS0 no_timer_check ipa-api-url=http://${address}:${API_PORT} BOOTIF=01-${MACS[0].replaceAll(":", "-")} ipa-debug=1`;
 }

@@ -27,6 +27,9 @@ function loopWith(agent: string) {
     .replace("/usr/local/bin/ironic-python-agent", join(home, "agent"))
     .replace("/var/log/ironic-python-agent.log", join(home, "log"))
     .replace("/etc/.rescued", join(home, "rescued"))
+    .replace("/etc/ipa-rescue-config/ipa-rescue-password", join(home, "password"))
+    .replace("/usr/local/sbin/ironic-agent-rescue", join(home, "rescue"))
+    .replace("/dev/console", join(home, "console"))
     .replace("sleep 10", "sleep 0.1");
   const child = Bun.spawn(["sh", "-c", script], { stdout: "ignore", stderr: "ignore" });
   const starts = () => {
@@ -47,6 +50,15 @@ test("nothing is started in a rescued machine", async () => {
   const { child, starts } = loopWith("touch HOME/rescued; exit 1");
   expect(await child.exited).toBe(0);
   expect(starts()).toBe(1);
+});
+
+test("an agent that ended with a rescue's password leaves the machine to the script that makes the user", async () => {
+  const { child, home, starts } = loopWith(
+    "printf '#!/bin/sh\\necho made\\n' >HOME/rescue; chmod +x HOME/rescue; touch HOME/password HOME/rescued",
+  );
+  expect(await child.exited).toBe(0);
+  expect(starts()).toBe(1);
+  expect(readFileSync(join(home, "console"), "utf8")).toBe("made\n");
 });
 
 test("SIGTERM reaches the agent, and the loop ends after it", async () => {
