@@ -1,7 +1,8 @@
 // Disks as hardware-detect tells of them: from sysfs, with sizes in whole gigabytes.
 
+import { mapLimited } from "../../map-limited.ts";
 import type { Files } from "../../system/files.ts";
-import type { Facts } from "./facts.ts";
+import { Facts } from "./facts.ts";
 
 const BYTES_PER_BLOCK = 512;
 const GIGABYTE = 1e9;
@@ -23,23 +24,36 @@ const ATTRIBUTES: readonly (readonly [property: string, ...places: string[]])[] 
 
 export async function addDisks(facts: Facts, files: Files): Promise<void> {
   const names = (await files.list("/sys/block")).filter((name) => /^[shv]d|^nvme/.test(name));
-  const sizes = new Map<string, number>();
-  for (const name of names) {
-    const blocks = Number((await files.readAttribute(`/sys/block/${name}/size`)) ?? 0);
-    const size = Math.floor((blocks * BYTES_PER_BLOCK) / GIGABYTE);
-    if (size > 0) sizes.set(name, size);
-  }
-  const links = await diskLinks(files);
-  facts.add("disk", "logical", "count", String(sizes.size));
-  for (const [name, size] of sizes) {
-    facts.add("disk", name, "size", String(size));
-    for (const [property, ...places] of ATTRIBUTES)
-      facts.add("disk", name, property, await firstLine(files, name, places));
-    const schedulers = (await files.readAttribute(`/sys/block/${name}/queue/scheduler`)) ?? "";
-    facts.add("disk", name, "scheduler", /\[(.*?)\]/.exec(schedulers)?.[1]);
-    if (!name.startsWith("nvme")) await addCache(facts, files, name);
-    for (const link of links.get(name) ?? []) facts.add("disk", name, linkProperty(link), link);
-  }
+  const [sizes, links] = await Promise.all([
+    mapLimited(names, async (name) => [name, await gigabytes(files, name)] as const),
+    diskLinks(files),
+  ]);
+  const disks = sizes.filter(([, size]) => size > 0);
+  facts.add("disk", "logical", "count", String(disks.length));
+  facts.append(
+    await mapLimited(disks, async ([name, size]) => diskFacts(files, name, { size, links: links.get(name) })),
+  );
+}
+
+async function gigabytes(files: Files, name: string): Promise<number> {
+  const blocks = Number((await files.readAttribute(`/sys/block/${name}/size`)) ?? 0);
+  return Math.floor((blocks * BYTES_PER_BLOCK) / GIGABYTE);
+}
+
+async function diskFacts(
+  files: Files,
+  name: string,
+  { size, links = [] }: { readonly size: number; readonly links: readonly string[] | undefined },
+): Promise<Facts> {
+  const facts = new Facts();
+  facts.add("disk", name, "size", String(size));
+  for (const [property, ...places] of ATTRIBUTES)
+    facts.add("disk", name, property, await firstLine(files, name, places));
+  const schedulers = (await files.readAttribute(`/sys/block/${name}/queue/scheduler`)) ?? "";
+  facts.add("disk", name, "scheduler", /\[(.*?)\]/.exec(schedulers)?.[1]);
+  if (!name.startsWith("nvme")) await addCache(facts, files, name);
+  for (const link of links) facts.add("disk", name, linkProperty(link), link);
+  return facts;
 }
 
 async function firstLine(files: Files, name: string, places: readonly string[]): Promise<string | null> {
@@ -61,10 +75,15 @@ async function addCache(facts: Facts, files: Files, name: string): Promise<void>
 
 /** Names in /dev/disk/by-id by the name of their disk. */
 async function diskLinks(files: Files): Promise<Map<string, string[]>> {
+  const names = await files.list("/dev/disk/by-id");
+  const targets = await mapLimited(names, (name) => files.readLink(`/dev/disk/by-id/${name}`));
   const links = new Map<string, string[]>();
-  for (const link of await files.list("/dev/disk/by-id")) {
-    const disk = (await files.readLink(`/dev/disk/by-id/${link}`))?.split("/").at(-1);
-    if (disk !== undefined) links.set(disk, [...(links.get(disk) ?? []), link]);
+  for (const [index, name] of names.entries()) {
+    const disk = targets[index]?.split("/").at(-1);
+    if (disk === undefined) continue;
+    const known = links.get(disk);
+    if (known === undefined) links.set(disk, [name]);
+    else known.push(name);
   }
   return links;
 }

@@ -5,10 +5,9 @@ import type { System } from "../../system/system.ts";
 import type { Facts } from "./facts.ts";
 
 export async function addEthtool(facts: Facts, system: System, name: string): Promise<void> {
-  for (const question of ["-a", "-k"]) {
-    for (const [property, value] of parseEthtool(name, await ethtool(system, question, name)))
-      facts.add("network", name, property, value);
-  }
+  const answers = await Promise.all(["-a", "-k"].map((question) => ethtool(system, question, name)));
+  for (const answer of answers)
+    for (const [property, value] of parseEthtool(name, answer)) facts.add("network", name, property, value);
 }
 
 /**

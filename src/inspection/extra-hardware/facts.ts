@@ -11,8 +11,13 @@ export class Facts {
   /** All facts of several lists, in their order. */
   static join(parts: readonly Facts[]): Facts {
     const all = new Facts();
-    for (const part of parts) all.#facts.push(...part.#facts);
+    all.append(parts);
     return all;
+  }
+
+  /** Adds all facts of several lists, in their order. */
+  append(parts: readonly Facts[]): void {
+    for (const part of parts) for (const fact of part.#facts) this.#facts.push(fact);
   }
 
   /** Unknown values (null, undefined) are no facts. */

@@ -4,12 +4,16 @@
 import { lshwRecords } from "../../hardware/lshw.ts";
 import { linkAddresses } from "../../hardware/network-interfaces.ts";
 import { type Json, type JsonObject, member } from "../../json.ts";
+import { mapLimited } from "../../map-limited.ts";
 import type { System } from "../../system/system.ts";
 import { addEthtool } from "./ethtool.ts";
-import type { Facts } from "./facts.ts";
+import { Facts } from "./facts.ts";
 
 /** Serial numbers that makers leave in when they forget to write one. */
 const PLACEHOLDER_SERIALS = ["0123456789", "0000000000"];
+
+/** Programs run for each of them. */
+const CARDS_AT_ONCE = 8;
 
 const BANK_PROPERTIES = ["size", "clock", "description", "vendor", "product", "serial", "slot"];
 
@@ -76,27 +80,45 @@ function addMemory(facts: Facts, records: readonly JsonObject[]): void {
 
 async function addNetwork(facts: Facts, system: System, records: readonly JsonObject[]): Promise<void> {
   const prefixes = await ipv4Prefixes(system);
-  for (const record of records) {
+  const cards = records.flatMap((record) => {
     const name = logicalName(record);
-    if (record.class !== "network" || name === null) continue;
-    const setting = (key: string) => text(member(record.configuration, key));
-    facts.add("network", name, "businfo", text(record.businfo));
-    facts.add("network", name, "vendor", text(record.vendor));
-    facts.add("network", name, "product", text(record.product));
-    facts.add("network", name, "firmware", setting("firmware"));
-    facts.add("network", name, "size", text(record.size));
-    const ip = setting("ip");
-    facts.add("network", name, "ipv4", ip);
-    addSubnet(facts, name, ip, prefixes.get(`${name} ${ip}`));
-    for (const key of ["link", "driver", "duplex", "speed", "latency", "autonegotiation"])
-      facts.add("network", name, key, setting(key));
-    // lshw shows only a part of an InfiniBand address.
-    const serial = name.startsWith("ib")
-      ? await system.files.readAttribute(`/sys/class/net/${name}/address`)
-      : text(record.serial);
-    facts.add("network", name, "serial", serial?.toLowerCase());
-    await addEthtool(facts, system, name);
-  }
+    return record.class === "network" && name !== null ? [{ name, record }] : [];
+  });
+  facts.append(
+    await mapLimited(
+      cards,
+      ({ name, record }) => cardFacts(system, { name, record, prefixes }),
+      CARDS_AT_ONCE,
+    ),
+  );
+}
+
+type Card = {
+  readonly name: string;
+  readonly record: JsonObject;
+  readonly prefixes: ReadonlyMap<string, number>;
+};
+
+async function cardFacts(system: System, { name, record, prefixes }: Card): Promise<Facts> {
+  const facts = new Facts();
+  const setting = (key: string) => text(member(record.configuration, key));
+  facts.add("network", name, "businfo", text(record.businfo));
+  facts.add("network", name, "vendor", text(record.vendor));
+  facts.add("network", name, "product", text(record.product));
+  facts.add("network", name, "firmware", setting("firmware"));
+  facts.add("network", name, "size", text(record.size));
+  const ip = setting("ip");
+  facts.add("network", name, "ipv4", ip);
+  addSubnet(facts, name, ip, prefixes.get(`${name} ${ip}`));
+  for (const key of ["link", "driver", "duplex", "speed", "latency", "autonegotiation"])
+    facts.add("network", name, key, setting(key));
+  // lshw shows only a part of an InfiniBand address.
+  const serial = name.startsWith("ib")
+    ? await system.files.readAttribute(`/sys/class/net/${name}/address`)
+    : text(record.serial);
+  facts.add("network", name, "serial", serial?.toLowerCase());
+  await addEthtool(facts, system, name);
+  return facts;
 }
 
 function addSubnet(facts: Facts, name: string, ip: string | null, prefix: number | undefined): void {
