@@ -15,6 +15,11 @@ const HOOK = /^dib-run-parts Running (?:\S*\/)?(?<hook>\w[\w-]*\.d\/\S+)$/;
 /** What is said in every build, and when it is taken down. */
 const HARMLESS = /^(?:> )?(?:E: Can not write log|Unmount |INFO diskimage_builder|\+ )/;
 
+/** What debootstrap, apt and dnf say when they do not get what they ask their mirror for. */
+const UNREACHABLE =
+  /^(?:Couldn't download |Failed to fetch |Failed getting release file |Failed to download metadata |Cannot download )/;
+const LONGEST_LINE = 160;
+
 export interface DiskImage {
   /** Base name of the results in `work`. */
   name: string;
@@ -80,11 +85,19 @@ export function errorOf(log: string): string | null {
     .slice(last + 1)
     .filter((line) => !HARMLESS.test(line))
     .map((line) => line.replace(/^> /, "").trim());
-  const error = said.map((line) => line.match(/^(?:E|ERROR|Error): +(.+)$/)?.[1]).findLast((line) => line);
+  const errors = said.flatMap((line) => line.match(/^(?:E|ERROR|Error): +(.+)$/)?.[1] ?? []);
+  const unreachable = errors.findLast((line) => UNREACHABLE.test(line));
+  if (unreachable !== undefined) return `no network? ${shortened(unreachable)}`;
+  const error = errors.at(-1);
   if (error !== undefined) return error;
   if (hook === undefined || said.includes(`dib-run-parts ${basename(hook)} completed`)) return null;
   const words = said.findLast((line) => line !== "");
   return words === undefined ? `${hook} failed` : `${hook} failed: ${words}`;
+}
+
+/** debootstrap names every package that it could not get. */
+function shortened(line: string): string {
+  return line.length <= LONGEST_LINE ? line : `${line.slice(0, LONGEST_LINE).replace(/\s+\S*$/, "")} …`;
 }
 
 /** Those of diskimage-builder outlive its namespaces. */

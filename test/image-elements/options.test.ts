@@ -131,6 +131,24 @@ test("the reason is found in a log", () => {
   expect(errorOf("all is well\n")).toBeNull();
 });
 
+test("a mirror that is lost on the way is called that, in one line", () => {
+  // debootstrap's words in a real build whose mirror went away, which went on for 54 packages.
+  const names = Array.from({ length: 54 }, (_, index) => `libpackage-${index}`).join(" ");
+  const debootstrap =
+    errorOf(`E: Couldn't download packages: libpam-modules-bin libgnutls30 ${names}\n`) ?? "";
+  expect(debootstrap).toStartWith("no network? Couldn't download packages: libpam-modules-bin libgnutls30 ");
+  expect(debootstrap).toEndWith(" …");
+  expect(debootstrap.length).toBeLessThan(200);
+  const apt = `Err:1 http://mirror.example.com/debian bookworm/main amd64 jq amd64 1.6-2.1
+  503  Service Unavailable
+E: Failed to fetch http://mirror.example.com/debian/pool/main/j/jq/jq_1.6-2.1_amd64.deb  503  Service Unavailable
+E: Unable to fetch some archives, maybe run apt-get update or try with --fix-missing?
+`;
+  expect(errorOf(apt)).toBe(
+    "no network? Failed to fetch http://mirror.example.com/debian/pool/main/j/jq/jq_1.6-2.1_amd64.deb  503  Service Unavailable",
+  );
+});
+
 test("a hook that ends without a word of its own is named", () => {
   // The end of a real build's log, with the name of a group of Debian as user name.
   const log = `dib-run-parts 05-set-hostname completed
