@@ -1,7 +1,7 @@
 // Keeps a disk from booting until everything is on it. A whole-disk image needs its partition table on the disk before a config drive
 // can be put beside it, and a system that comes up in between, because the power went, would come up for the first time without its
 // config drive: with no keys, no network, and never asking again. So what firmware starts from is kept in memory meanwhile: the boot
-// code of the master boot record, the first sector of each FAT file system (without it there is none, for UEFI), and of each PReP partition.
+// code of the master boot record (BIOS), and the first sector of each FAT file system, without which it is none (UEFI).
 
 import { alignedBuffer } from "../system/aligned-buffer.ts";
 import type { BlockDevice } from "../system/block-device.ts";
@@ -18,7 +18,6 @@ import {
 const BOOT_CODE_BYTES = 440;
 /** What has to be held back of the disk's start is in its first mebibyte. */
 const HEAD_BYTES = 1024 * 1024;
-const PREP_TYPES = new Set(["41", "9e1a2d38-c612-4316-aa26-8b49521e5a8b"]);
 /** A file system with this label is the config drive's, or will be. */
 const CONFIG_DRIVE_LABEL = "config-2";
 
@@ -91,10 +90,8 @@ export class BootHold {
   async #bootPartitions(disk: DiskReader, path: string, headBytes: number): Promise<Partition[]> {
     const found: Partition[] = [];
     for (const partition of await partitionsOf(disk)) {
-      const { type, start } = partition;
       // What begins in the head is not on the disk yet, and cannot be asked for.
-      if (PREP_TYPES.has(type) || start < headBytes || (await this.#isFat(path, partition)))
-        found.push(partition);
+      if (partition.start < headBytes || (await this.#isFat(path, partition))) found.push(partition);
     }
     return found;
   }
