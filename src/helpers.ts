@@ -36,9 +36,20 @@ export async function describeInventory(
   try {
     await managers.load();
     const inventory = await managers.inventory({ useCache: true });
-    return format === "json" ? JSON.stringify(inventory, null, 2) : inventoryTable(inventory);
+    if (format === "json") return JSON.stringify(inventory, null, 2);
+    return inventoryTable(inventory, await rootDiskWithoutHints(managers));
   } finally {
     await managers.stop();
+  }
+}
+
+/** Not guessed from the inventory: disks of the running system are in it, and nothing is written to them. */
+async function rootDiskWithoutHints(managers: HardwareManagers): Promise<string | null> {
+  try {
+    return await managers.dispatch("getOsInstallDevice");
+  } catch (error) {
+    if (error instanceof DeviceNotFound) return null;
+    throw error;
   }
 }
 

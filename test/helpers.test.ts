@@ -123,7 +123,20 @@ describe("on a recorded machine", () => {
       expect(text).toMatch(new RegExp(`^${name} +${mac_address} +down `, "m"));
     expect(text).toContain(inventory.system_vendor.product_name);
     expect(text).toMatch(/^boot +uefi$/m);
-    expect(text).toMatch(/^root disk +\/dev\/\w+, if there are no hints$/m);
+    const { text: rootDisk } = await findRootDevice(await machine(), Config.of(), []);
+    expect(text).toMatch(new RegExp(`^root disk +${rootDisk}, if there are no hints$`, "m"));
+  });
+
+  test("the table names no root disk where the only one is the running system's", async () => {
+    const inUse = async () => recordedSystem(await loadMachine("microvm"));
+    expect(JSON.parse(await describeInventory(await inUse(), Config.of(), "json")).disks).toHaveLength(1);
+    const system = await inUse();
+    const text = await describeInventory(system, Config.of(), "table");
+    // An answer, not a fault.
+    expect(system.records.filter(({ level }) => level === "ERROR")).toEqual([]);
+    expect(text).toMatch(/^root disk +none: root-device says why$/m);
+    const { text: why } = await findRootDevice(await inUse(), Config.of(), []);
+    expect(why).toContain("not offered: ");
   });
 
   test("the disk that hints choose, one answer a line", async () => {

@@ -2,17 +2,19 @@
 
 import { printable } from "../system/printable.ts";
 import { table } from "../table.ts";
-import { guessRootDisk } from "./install-device.ts";
 import type { Inventory, InventoryDisk, NetworkInterface } from "./manager.ts";
 
 const UNKNOWN = "-";
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
 
-/** Without a final newline. What a machine's firmware or a disk says of itself is printed so that it cannot command a terminal. */
-export function inventoryTable(inventory: Inventory): string {
+/**
+ * Without a final newline. What a machine's firmware or a disk says of itself is printed so that it cannot command a terminal.
+ * `rootDisk`: the one that an image goes to without hints; null if there is none.
+ */
+export function inventoryTable(inventory: Inventory, rootDisk: string | null): string {
   return printable(
     [
-      table(["MACHINE", ""], machineRows(inventory)),
+      table(["MACHINE", ""], machineRows(inventory, rootDisk)),
       devices(
         "DISK",
         ["SIZE", "KIND", "TRAN", "SECTOR", "MODEL", "SERIAL", "WWN", "HCTL", "BY-PATH"],
@@ -27,10 +29,9 @@ export function inventoryTable(inventory: Inventory): string {
   );
 }
 
-function machineRows(inventory: Inventory): string[][] {
+function machineRows(inventory: Inventory, rootDisk: string | null): string[][] {
   const { cpu, memory, boot, system_vendor: vendor } = inventory;
   const { firmware } = vendor;
-  const root = guessRootDisk(inventory.disks);
   return [
     ["name", inventory.hostname],
     ["product", words(vendor.manufacturer, vendor.product_name)],
@@ -45,7 +46,7 @@ function machineRows(inventory: Inventory): string[][] {
     ["BMC address", cell(inventory.bmc_address)],
     ["BMC IPv6", cell(inventory.bmc_v6address)],
     ["BMC MAC", cell(inventory.bmc_mac)],
-    ["root disk", root === undefined ? "none is large enough" : `${root.name}, if there are no hints`],
+    ["root disk", rootDisk === null ? "none: root-device says why" : `${rootDisk}, if there are no hints`],
   ];
 }
 

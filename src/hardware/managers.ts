@@ -3,6 +3,7 @@
 
 import type { Config } from "../config/config.ts";
 import {
+  DeviceNotFound,
   errorText,
   HardwareManagerMethodNotFound,
   HardwareManagerNotFound,
@@ -360,7 +361,9 @@ export class HardwareManagers {
         this.#log.debug(`${manager.className} passes on ${asked}: ${error.details}`);
         return null;
       }
-      this.#log.error(`${manager.className} failed in ${asked}: ${errorText(error)}`);
+      // That there is no such disk is an answer, which whoever asked tells on: some ask again and again until it is there.
+      const log = error instanceof DeviceNotFound ? this.#log.debug : this.#log.error;
+      log(`${manager.className} failed in ${asked}: ${errorText(error)}`);
       throw error;
     }
   }
