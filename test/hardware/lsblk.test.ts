@@ -95,6 +95,8 @@ describe("which rows are disks", () => {
     expect(() => selectDevices([short], DISKS)).toThrow(BlockDeviceError);
     expect(() => selectDevices([short], DISKS)).toThrow(/for sda: rota, tran/);
     expect(names([{ ...short, type: "loop" }])).toEqual([]);
+    const { rota: _, ...single } = row("sda", "disk");
+    expect(() => selectDevices([single], DISKS)).toThrow(/for sda: rota;/);
   });
 });
 
