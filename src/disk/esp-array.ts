@@ -38,6 +38,20 @@ export async function espArray(
   return device;
 }
 
+/** Device node of a mirror with a file system that has a part on each of the disks; null if there is none. */
+export async function findEspArray(
+  system: System,
+  disks: readonly string[],
+  signal: AbortSignal,
+): Promise<string | null> {
+  for (const device of await listArrays(system)) {
+    const { name, holders } = await readArray(system, device, signal);
+    if (name !== NAME || !disks.every((disk) => holders.includes(disk))) continue;
+    if ((await probeFileSystem(system, device, signal)).type === "vfat") return device;
+  }
+  return null;
+}
+
 /** Fills the array with an empty file system, or with the content of the ESP at `source`, which is wiped then. */
 export async function fillEspArray(
   system: System,

@@ -8,10 +8,11 @@ import {
   listEfiBootEntries,
 } from "../disk/efi-boot-entries.ts";
 import { type EfiLoader, findEfiLoaders } from "../disk/efi-loaders.ts";
-import { espArray, fillEspArray } from "../disk/esp-array.ts";
+import { espArray, fillEspArray, findEspArray } from "../disk/esp-array.ts";
+import { probeFileSystem } from "../disk/file-system.ts";
 import { findByUuid } from "../disk/find-by-uuid.ts";
 import { holderPartitions } from "../disk/holder-partitions.ts";
-import { isArray, readArray, warnIfDegraded } from "../disk/md-arrays.ts";
+import { isArray, type RaidArray, readArray, warnIfDegraded } from "../disk/md-arrays.ts";
 import { mountTemporarily } from "../disk/mounts.ts";
 import {
   EFI_SYSTEM_PARTITION_GUID,
@@ -51,11 +52,12 @@ export async function setUpEfiBoot(
     });
     const number = await findEfiSystemPartition(context, disk, espUuid);
     const esp = await partitionPath(system, disk, number, signal);
-    const loaders = await loadersOn(context, esp);
+    const raid = (await isArray(system, disk)) ? await readArray(system, disk, signal) : null;
+    const mirror = raid === null ? null : await filledMirror(context, raid, esp);
+    const loaders = await loadersOn(context, mirror ?? esp);
     if (loaders.length === 0) return false;
-    const places = (await isArray(system, disk))
-      ? await mirrorEsp(context, disk, esp)
-      : [{ disk, number, suffix: "" }];
+    const places =
+      raid === null ? [{ disk, number, suffix: "" }] : await mirroredPlaces(context, raid, esp, mirror);
     await replaceBootEntries(context, places, loaders);
     await flushFileSystems(system, signal);
     return true;
@@ -132,17 +134,35 @@ async function loadersOn({ system, signal }: BootLoaderContext, partition: strin
 /** A partition that the firmware can read the loaders from, and what tells its entries from others of the same loader. */
 type EspPlace = { readonly disk: string; readonly number: number; readonly suffix: string };
 
-/** Firmware cannot read an array: the ESP's content goes to a partition on each of its disks, kept alike by an array of their own. */
-async function mirrorEsp(context: BootLoaderContext, disk: string, esp: string): Promise<EspPlace[]> {
-  const { system, config, signal } = context;
-  const raid = await readArray(system, disk, signal);
+/** The mirror to which an earlier call has moved the ESP's content, leaving nothing; null if it is still to be moved. */
+async function filledMirror(
+  { system, signal }: BootLoaderContext,
+  { holders }: RaidArray,
+  esp: string,
+): Promise<string | null> {
+  const { type } = await probeFileSystem(system, esp, signal);
+  return type === null ? await findEspArray(system, holders, signal) : null;
+}
+
+/**
+ * Firmware cannot read an array: the ESP's content goes to a partition on each of its disks, kept alike by an array of their own.
+ * @param mirror that array, if it has the content already
+ */
+async function mirroredPlaces(
+  { system, config, signal }: BootLoaderContext,
+  raid: RaidArray,
+  esp: string,
+  mirror: string | null,
+): Promise<EspPlace[]> {
   await warnIfDegraded(system, raid);
   const { holders } = raid;
   const options = { attempts: config.get("disk_utils.partprobe_attempts"), signal };
   const members = await holderPartitions(system, holders, "esp", options);
-  const array = await espArray(system, members, signal);
-  system.log.info(`moving the EFI system partition ${esp} to ${array} on ${holders.join(", ")}`);
-  await fillEspArray(system, array, esp, signal);
+  if (mirror === null) {
+    const array = await espArray(system, members, signal);
+    system.log.info(`moving the EFI system partition ${esp} to ${array} on ${holders.join(", ")}`);
+    await fillEspArray(system, array, esp, signal);
+  } else system.log.info(`the EFI system partition is on ${mirror} already`);
   return members.map(({ disk: holder, number }, index) => ({
     disk: holder,
     number,
