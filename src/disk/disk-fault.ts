@@ -2,6 +2,7 @@
 // write itself only knows "EIO", often long after the block that was meant.
 
 import { errorText } from "../errors.ts";
+import { BlockDeviceIoError } from "../system/block-device.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { devicePath, diskOfPartition, kernelName, slavesOf } from "./block-tree.ts";
@@ -9,6 +10,13 @@ import { parsePairs } from "./lsblk-media.ts";
 
 /** As many of the kernel's lines as fit into an error. */
 const MAX_LINES = 3;
+
+/** True for what a failing disk brings about, whether this agent met it or a program that it ran. */
+export function isDiskFault(error: unknown): boolean {
+  if (error instanceof ProgramFailedError)
+    return `${error.stdout}${error.stderr}`.includes("Input/output error");
+  return error instanceof BlockDeviceIoError;
+}
 
 /** Sentences for the end of an error: model and serial number (of an array, those of its disks), and the kernel's I/O errors. Never fails. */
 export async function describeDiskFault(system: System, disk: string): Promise<string> {

@@ -15,7 +15,7 @@ import { ProgressMeter } from "./progress-meter.ts";
 import { type ClusterMap, readClusterMap } from "./qcow2/cluster-map.ts";
 import { writeQcow2 } from "./qcow2/write-qcow2.ts";
 import { compareWithDevice, convertToDevice } from "./qemu-img.ts";
-import { wipeEnds } from "./stream-to-device.ts";
+import { wipeAfterFailure } from "./stream-to-device.ts";
 import { newHasher, requireDigest, requireFit, type TransferOptions } from "./transfer-options.ts";
 import { writeBody } from "./write-body.ts";
 
@@ -180,10 +180,7 @@ async function convert(
       });
     }
   } catch (error) {
-    await using target = await system.blockDevices.open(device, "write-exclusive");
-    await wipeEnds(target).catch((fault: unknown) => {
-      system.log.error(`cannot wipe the start and the end of ${device} after a failed write`, fault);
-    });
+    await wipeAfterFailure(system, device);
     throw error;
   }
 }

@@ -6,6 +6,7 @@ import { ImageWriteError } from "../errors.ts";
 import { alignedBuffer } from "../system/aligned-buffer.ts";
 import { type BlockDevice, BlockDeviceIoError } from "../system/block-device.ts";
 import type { Logger } from "../system/log.ts";
+import type { System } from "../system/system.ts";
 import type { ImageHasher } from "./hasher.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
 import { ZeroFill } from "./zero-fill.ts";
@@ -88,6 +89,19 @@ export async function wipeEnds(device: BlockDevice): Promise<void> {
   await device.write(zeros, 0);
   await device.write(zeros, device.size - length);
   await device.flush();
+}
+
+/** Makes a disk that holds half a deployment unbootable. Never fails: it follows a failure that must not be hidden. */
+export async function wipeAfterFailure(
+  system: Pick<System, "blockDevices" | "log">,
+  disk: string,
+): Promise<void> {
+  try {
+    await using device = await system.blockDevices.open(disk, "write-exclusive");
+    await wipeEnds(device);
+  } catch (error) {
+    system.log.error(`cannot wipe the start and the end of ${disk} after a failed deploy`, error);
+  }
 }
 
 class DeviceStream {

@@ -86,7 +86,7 @@ async function findEfiSystemPartition(
   disk: string,
   uuid: string | null,
 ): Promise<number> {
-  const partitions = await readPartitions(system, disk);
+  const { partitions, fault } = await readPartitions(system, disk);
   const byType = partitions.find(({ type }) =>
     [EFI_SYSTEM_PARTITION_GUID, EFI_SYSTEM_PARTITION_MBR].includes(type),
   );
@@ -95,7 +95,7 @@ async function findEfiSystemPartition(
   if (byUuid !== null) return byUuid;
   throw new DeviceNotFound(
     `No EFI partition could be detected on device ${disk} and no EFI partition UUID has been recorded during ` +
-      "deployment. Is the image bootable in UEFI mode?",
+      `deployment. ${fault === null ? "Is the image bootable in UEFI mode?" : `Its partition table cannot be used: ${fault}.`}`,
   );
 }
 
@@ -113,15 +113,16 @@ async function lookFor(
   }
 }
 
+/** `fault`: why there are none. */
 async function readPartitions(
   system: BootLoaderContext["system"],
   disk: string,
-): Promise<readonly Partition[]> {
+): Promise<{ readonly partitions: readonly Partition[]; readonly fault: string | null }> {
   await using device = await system.blockDevices.open(disk, "read");
   try {
-    return (await readPartitionTable(device)).partitions;
+    return { partitions: (await readPartitionTable(device)).partitions, fault: null };
   } catch (error) {
-    if (error instanceof PartitionTableError) return [];
+    if (error instanceof PartitionTableError) return { partitions: [], fault: error.message };
     throw error;
   }
 }

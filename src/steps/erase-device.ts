@@ -2,6 +2,7 @@
 // erased. What was done is returned as a record for people who have to prove it. Source: hardware specification 8.2.
 
 import { ataSecureErase } from "../disk/ata-security.ts";
+import { describeDiskFault, isDiskFault } from "../disk/disk-fault.ts";
 import { reasonToSpare, type SpareReason } from "../disk/erasable.ts";
 import { formatErasure, formatNvme, identifyController, siblingNamespaces } from "../disk/nvme-format.ts";
 import { sanitizeAction, sanitizeNvme } from "../disk/nvme-sanitize.ts";
@@ -167,8 +168,9 @@ async function overwrite(
     if (!(error instanceof ProgramFailedError || error instanceof ProgramMissingError)) throw error;
     system.log.error(`erasing ${device}: ${errorText(error)}`);
     const before = tried.length === 0 ? "" : ` Before that: ${tried.join(" ")}`;
+    const fault = isDiskFault(error) ? ` ${await describeDiskFault(system, device)}` : "";
     throw new IncompatibleHardwareMethodError(
-      `Unsupported: ${device} could not be overwritten (${errorText(error)}), so data is left on it.${before}`,
+      `Unsupported: ${device} could not be overwritten (${errorText(error)}), so data is left on it.${fault}${before}`,
       { cause: error },
     );
   }

@@ -2,7 +2,6 @@
 // touched.
 
 import type { ImageInfo } from "../image/image-info.ts";
-import { wipeEnds } from "../image/stream-to-device.ts";
 import type { ImageTarget } from "../image/transfer-options.ts";
 import type { StepContext } from "./step.ts";
 
@@ -24,14 +23,4 @@ export type ImageJob = {
 
 export function rescanOptions({ config, signal }: WriteImageContext) {
   return { attempts: config.get("disk_utils.partprobe_attempts"), signal };
-}
-
-/** Makes a disk that holds half a deployment unbootable. Never fails: it follows a failure that must not be hidden. */
-export async function wipeAfterFailure(system: WriteImageContext["system"], disk: string): Promise<void> {
-  try {
-    await using device = await system.blockDevices.open(disk, "write-exclusive");
-    await wipeEnds(device);
-  } catch (error) {
-    system.log.error(`cannot wipe the start and the end of ${disk} after a failed deploy`, error);
-  }
 }

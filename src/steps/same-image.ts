@@ -10,11 +10,12 @@ import { settleUdev } from "../disk/rescan.ts";
 import { DeploymentError, errorText } from "../errors.ts";
 import type { Checksum } from "../image/checksum.ts";
 import type { ImageInfo } from "../image/image-info.ts";
+import { wipeAfterFailure } from "../image/stream-to-device.ts";
 import { isJsonObject } from "../json.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import { diskLabel, nodeBootMode } from "./boot-mode.ts";
 import type { WrittenImage } from "./deployment.ts";
-import { type ImageJob, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
+import type { ImageJob, WriteImageContext } from "./image-job.ts";
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import { tlsClientOptions } from "../config/tls-client-options.ts";
 import { buildConfigDrive } from "../disk/config-drive-build.ts";
 import { CONFIG_DRIVE_LIMIT, decodeConfigDrive } from "../disk/config-drive-content.ts";
-import { describeDiskFault } from "../disk/disk-fault.ts";
+import { describeDiskFault, isDiskFault } from "../disk/disk-fault.ts";
 import { HostGuard } from "../disk/host-guard.ts";
 import { DeploymentError, errorText, ImageWriteError, InvalidCommandParamsError } from "../errors.ts";
 import { type Checksum, chooseChecksum } from "../image/checksum.ts";
@@ -17,7 +17,6 @@ import { type ImageInfo, isHttpUrl, parseImageInfo } from "../image/image-info.t
 import { cacheAndWriteImage, placeOrCacheImage, streamImage } from "../image/image-transfer.ts";
 import type { ImageTarget, TransferOptions } from "../image/transfer-options.ts";
 import { isJsonObject, type Json } from "../json.ts";
-import { BlockDeviceIoError } from "../system/block-device.ts";
 import { environmentProxies } from "../system/proxy.ts";
 import type { WrittenImage } from "./deployment.ts";
 import type { ImageJob, WriteImageContext } from "./image-job.ts";
@@ -109,10 +108,11 @@ async function namingTheDisk<T>(
   try {
     return await write();
   } catch (error) {
-    if (!(error instanceof ImageWriteError && error.cause instanceof BlockDeviceIoError)) throw error;
-    throw new ImageWriteError(`${error.details} ${await describeDiskFault(system, disk)}`, {
-      cause: error.cause,
-    });
+    const isKnown = error instanceof ImageWriteError || error instanceof DeploymentError;
+    if (!isKnown || !isDiskFault(error.cause)) throw error;
+    const Same = error instanceof ImageWriteError ? ImageWriteError : DeploymentError;
+    const said = error.details.replace(/[^.]$/, "$&.");
+    throw new Same(`${said} ${await describeDiskFault(system, disk)}`, { cause: error.cause });
   }
 }
 

@@ -20,12 +20,12 @@ import {
   RestError,
 } from "../errors.ts";
 import type { PartitionRequest } from "../image/image-info.ts";
-import { wipeEnds } from "../image/stream-to-device.ts";
+import { wipeAfterFailure, wipeEnds } from "../image/stream-to-device.ts";
 import type { JsonObject } from "../json.ts";
 import { ProgramFailedError } from "../system/programs.ts";
 import { type BootMode, diskLabel, nodeBootMode } from "./boot-mode.ts";
 import type { WrittenImage } from "./deployment.ts";
-import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
+import { type ImageJob, rescanOptions, type WriteImageContext } from "./image-job.ts";
 
 const MEBIBYTE = 1024 * 1024;
 /** What a FAT config drive gets; and the block size of an ISO, which a disk with larger sectors cannot hold. */

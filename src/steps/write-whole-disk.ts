@@ -8,10 +8,10 @@ import { diskIdentifier, PartitionTableError, readPartitionTable } from "../disk
 import { rescanPartitions, settleUdev } from "../disk/rescan.ts";
 import { wipeDiskMetadata } from "../disk/wipe.ts";
 import { DeploymentError, errorText } from "../errors.ts";
-import { imageTooLarge } from "../image/stream-to-device.ts";
+import { imageTooLarge, wipeAfterFailure } from "../image/stream-to-device.ts";
 import type { ImageTarget } from "../image/transfer-options.ts";
 import type { WrittenImage } from "./deployment.ts";
-import { type ImageJob, rescanOptions, type WriteImageContext, wipeAfterFailure } from "./image-job.ts";
+import { type ImageJob, rescanOptions, type WriteImageContext } from "./image-job.ts";
 
 export async function writeWholeDisk(context: WriteImageContext, job: ImageJob): Promise<WrittenImage> {
   const { system, signal } = context;

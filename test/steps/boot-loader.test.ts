@@ -190,7 +190,12 @@ describe("UEFI", () => {
   });
 
   onLoop("a blank disk has no ESP either", async () => {
-    expect((await install({ partitions: null })).error).toBeInstanceOf(DeviceNotFound);
+    const { error } = await install({ partitions: null });
+    expect(error).toBeInstanceOf(DeviceNotFound);
+    // Whoever reads this does not look for another image.
+    expect(error?.details).toEndWith(
+      "Its partition table cannot be used: the boot sector has no signature (55 AA): no partition table.",
+    );
   });
 
   onLoop("an ESP without a loader is no error, and changes no entry", async () => {

@@ -278,7 +278,7 @@ test("a disk that cannot be overwritten is nobody's, with the tool's words", asy
   const failed = erase(machine, "/dev/sda");
   expect(await rejection(failed)).toBeInstanceOf(IncompatibleHardwareMethodError);
   expect(await thrower(failed)).toThrow(
-    /\/dev\/sda could not be overwritten .*error writing at offset 512.*data is left on it/,
+    /\/dev\/sda could not be overwritten .*error writing at offset 512.*data is left on it\. \/dev\/sda is model .*, serial number /,
   );
 });
 
