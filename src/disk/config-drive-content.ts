@@ -10,6 +10,8 @@ const MEBIBYTE = 1024 * 1024;
 export const CONFIG_DRIVE_LIMIT = 64 * MEBIBYTE;
 
 const ISO_DESCRIPTOR = 32_769;
+/** Of an ISO; a disk with larger sectors cannot hold one that can be mounted. */
+export const ISO_BLOCK = 2048;
 const EXT_MAGIC = 1080;
 
 /** For messages: whose config drive this is, and where it was fetched from, if it was. */
@@ -87,9 +89,18 @@ function isGzip(bytes: Buffer): boolean {
 
 /** ISO 9660, FAT (boot sector signature and jump) or ext: what a config drive is made of. */
 function isFileSystem(bytes: Buffer): boolean {
-  const iso = bytes.length > ISO_DESCRIPTOR + 5;
-  if (iso && bytes.toString("latin1", ISO_DESCRIPTOR, ISO_DESCRIPTOR + 5) === "CD001") return true;
+  if (isIso(bytes)) return true;
   const fat = bytes.length >= 512 && bytes.readUInt16LE(510) === 0xaa55;
   if (fat && (bytes[0] === 0xeb || bytes[0] === 0xe9)) return true;
   return bytes.length > EXT_MAGIC + 2 && bytes.readUInt16LE(EXT_MAGIC) === 0xef53;
+}
+
+export function isIso(bytes: Uint8Array): boolean {
+  return (
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(
+      "latin1",
+      ISO_DESCRIPTOR,
+      ISO_DESCRIPTOR + 5,
+    ) === "CD001"
+  );
 }

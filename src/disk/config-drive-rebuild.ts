@@ -3,8 +3,9 @@
 
 import { DeploymentError, errorText } from "../errors.ts";
 import type { System } from "../system/system.ts";
+import { ISO_BLOCK, isIso } from "./config-drive-content.ts";
 import { makeFileSystem } from "./make-file-system.ts";
-import { mountTemporarily } from "./mounts.ts";
+import { type Mounted, mountTemporarily } from "./mounts.ts";
 import { settleUdev } from "./rescan.ts";
 
 const LABEL = "CONFIG-2";
@@ -24,7 +25,7 @@ export async function canBeMounted(system: System, partition: string, signal: Ab
 
 /**
  * Replaces what is on the partition by a FAT file system with the same files. Content that cannot be mounted here at all stays as it
- * is: the deployed system may know it.
+ * is: the deployed system may know it. An ISO on a disk with larger sectors than its blocks nobody can mount.
  * @throws DeploymentError
  */
 export async function rebuildAsFat(
@@ -40,7 +41,15 @@ export async function rebuildAsFat(
     await sink.write(content, 0);
   }
   const source = await mountSource(system, file, signal);
-  if (source === null) return;
+  if ("fault" in source) {
+    if (await isUnreadable(system, partition, content))
+      throw new DeploymentError(
+        `The config drive is an ISO, which nobody can read on ${partition} with its sectors of more than ${ISO_BLOCK} bytes, and ` +
+          `it could not be made anew as FAT: ${source.fault}. The ramdisk needs the kernel modules loop, isofs and vfat.`,
+      );
+    system.log.warning(`the config drive is left as it is, it cannot be read here: ${source.fault}`);
+    return;
+  }
   await using from = source;
   try {
     await makeFileSystem(system, partition, { type: "vfat", label: LABEL, signal });
@@ -59,14 +68,23 @@ export async function rebuildAsFat(
   }
 }
 
-async function mountSource(system: System, file: string, signal: AbortSignal) {
+/** `fault`: why it cannot be mounted. */
+async function mountSource(
+  system: System,
+  file: string,
+  signal: AbortSignal,
+): Promise<Mounted | { readonly fault: string }> {
   try {
     return await mountTemporarily(system, file, { type: null, readOnly: true, isFile: true, signal });
   } catch (error) {
     signal.throwIfAborted();
-    system.log.warning(`the config drive is left as it is, it cannot be read here: ${errorText(error)}`);
-    return null;
+    return { fault: errorText(error) };
   }
+}
+
+async function isUnreadable(system: System, partition: string, content: Uint8Array): Promise<boolean> {
+  await using device = await system.blockDevices.open(partition, "read");
+  return isIso(content) && device.sectorSize > ISO_BLOCK;
 }
 
 /** Files and directories; FAT has no links, and one of a tenant must not bring in the ramdisk's files. */

@@ -2,6 +2,7 @@
 // asked for; whatever happens, it is unmounted again, and nothing is ever deleted below a mount point.
 
 import { CommandExecutionError, errorText } from "../errors.ts";
+import { loadModules } from "../system/kernel-modules.ts";
 import type { System } from "../system/system.ts";
 
 export type Mounted = AsyncDisposable & {
@@ -57,7 +58,11 @@ export async function mountOn(
 ): Promise<Mounted> {
   const flags = [readOnly ? "ro" : "rw", "nodev", "nosuid"];
   if (executable !== true) flags.push("noexec");
-  if (isFile === true) flags.push("loop");
+  if (isFile === true) {
+    // Without it there is no /dev/loop-control to ask for a device.
+    await loadModules(system, ["loop"], "files cannot be mounted");
+    flags.push("loop");
+  }
   const typed = type === null ? [] : ["-t", type];
   await system.run(["mount", ...typed, "-o", flags.join(","), device, path], { signal });
   return { path, [Symbol.asyncDispose]: () => unmount(system, device, path) };

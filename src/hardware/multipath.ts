@@ -4,9 +4,9 @@
 
 import { diskOfPartition, slavesOf } from "../disk/block-tree.ts";
 import { errorText } from "../errors.ts";
+import { loadModules } from "../system/kernel-modules.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
-import { loadModules } from "./kernel-modules.ts";
 import type { LsblkRow } from "./lsblk.ts";
 
 const BLOCK = "/sys/class/block";

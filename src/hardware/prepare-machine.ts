@@ -3,9 +3,9 @@
 // already tells is not started: everything waits for these. Rules: hardware specification 0.3.
 
 import { errorText } from "../errors.ts";
+import { loadModules } from "../system/kernel-modules.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
-import { loadModules } from "./kernel-modules.ts";
 import { enableMultipath } from "./multipath.ts";
 
 /** What speaks to a BMC, and makes its device node. Both bring ipmi_msghandler. */

@@ -2,6 +2,7 @@
 // partition, swap, ephemeral storage, config drive. Source: deploy specification, chapter 3.
 
 import { fillConfigDrive } from "../disk/config-drive.ts";
+import { ISO_BLOCK } from "../disk/config-drive-content.ts";
 import { probeFileSystem } from "../disk/file-system.ts";
 import { makeFileSystem, makeSwap } from "../disk/make-file-system.ts";
 import { type PartitionLayout, type PartitionRole, planPartitions } from "../disk/partition-layout.ts";
@@ -28,9 +29,8 @@ import type { WrittenImage } from "./deployment.ts";
 import { type ImageJob, rescanOptions, type WriteImageContext } from "./image-job.ts";
 
 const MEBIBYTE = 1024 * 1024;
-/** What a FAT config drive gets; and the block size of an ISO, which a disk with larger sectors cannot hold. */
+/** What a FAT config drive gets. */
 const FAT_MIB = 64;
-const ISO_BLOCK = 2048;
 /** Labels by which images mount them. */
 const LABELS = { esp: "efi-part", swap: "swap1", ephemeral: "ephemeral0" } as const;
 

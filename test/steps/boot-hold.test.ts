@@ -20,15 +20,22 @@ const ESP = MEBIBYTE;
 
 let directory = "";
 let isos: Buffer[] = [];
+let fats: Buffer[] = [];
 
 beforeAll(async () => {
   directory = await mkdtemp(`${tmpdir()}/boot-hold-`);
   isos = await Promise.all(["first", "second"].map(configDrive));
+  fats = await Promise.all(["11111111", "22222222"].map(fatConfigDrive));
 });
 
 afterAll(async () => {
   await rm(directory, { recursive: true });
 });
+
+async function fatConfigDrive(id: string): Promise<Buffer> {
+  await tool("mkfs.vfat", "-C", "-n", "config-2", "-i", id, `${directory}/${id}`, "1024");
+  return readFile(`${directory}/${id}`);
+}
 
 async function configDrive(text: string): Promise<Buffer> {
   const tree = `${directory}/${text}`;
@@ -140,6 +147,7 @@ type Way = {
   readonly partitioning: string[];
   readonly format?: string;
   readonly fields?: JsonObject;
+  readonly fat?: boolean;
 } & Pick<MachineOptions, "config" | "sectorSize">;
 
 const RAW = { disk_format: "raw", stream_raw_images: true };
@@ -151,13 +159,15 @@ const ways: Record<string, Way> = {
     ...{ partitioning: GPT, fields: RAW, config: { config_drive_rebuild: true } },
   },
   "qcow2 in one pass": { partitioning: GPT, format: "qcow2" },
-  "an MBR for 4096-byte sectors, where an ISO cannot be mounted": {
-    ...{ partitioning: MBR, fields: RAW, sectorSize: 4096 },
+  "an MBR for 4096-byte sectors, with a config drive that is FAT": {
+    ...{ partitioning: MBR, fields: RAW, sectorSize: 4096, fat: true },
   },
 };
 
 describe("nothing boots before its config drive is there", () => {
-  for (const [name, { partitioning, format, fields, config, sectorSize = 512 }] of Object.entries(ways)) {
+  for (const [name, { partitioning, format, fields, fat, config, sectorSize = 512 }] of Object.entries(
+    ways,
+  )) {
     const watcher = new Watcher();
     const options = { size: 80 * MEBIBYTE, sectorSize: sectorSize as 512 | 4096, change: watcher.on };
     onMachine(name, { ...options, ...(config === undefined ? {} : { config }) }, async (machine) => {
@@ -170,7 +180,8 @@ describe("nothing boots before its config drive is there", () => {
       const script = [file(bytes, { ranges: true })];
       await serving(script, bytes, fields ?? {}, async (info) => {
         watcher.medium = { path: backing, image: plain, sectorSize };
-        await writeImage(machine.context, info, sent(isos[0]));
+        const drives = fat === true ? fats : isos;
+        await writeImage(machine.context, info, sent(drives[0]));
         const first = await machine.content();
         const at = await lastPartition(machine);
         expect(startable(first, plain, sectorSize)).toEqual(BOTH);
@@ -184,7 +195,7 @@ describe("nothing boots before its config drive is there", () => {
         expect(moments.filter(({ held }) => held).length).toBeGreaterThan(3);
 
         // The same image with another config drive: only that is renewed, and again nothing boots in between.
-        await writeImage(machine.context, info, sent(isos[1]));
+        await writeImage(machine.context, info, sent(drives[1]));
         const second = await machine.content();
         expect(startable(second, plain, sectorSize)).toEqual(BOTH);
         expect(second.subarray(at).equals(first.subarray(at))).toBe(false);

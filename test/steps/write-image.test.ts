@@ -23,6 +23,7 @@ import type { Json, JsonObject } from "../../src/json.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import { writeImage, writeImageStep } from "../../src/steps/write-image.ts";
 import { realBlockDevices } from "../../src/system/block-device.ts";
+import { ProgramFailedError } from "../../src/system/programs.ts";
 import { createSystem } from "../../src/system/real.ts";
 import { type Answer, answer, faultServer, file, hangUp, silence } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
@@ -758,6 +759,37 @@ describe("failed in the middle: nothing bootable remains", () => {
     });
     await expectNothingBootable(machine);
   });
+
+  // deploy 11.60; that it is made anew as FAT where it can be: test/vm/deploy.test.ts.
+  onMachine(
+    "an ISO for a config drive that nobody could read on this disk, and that cannot be made anew",
+    {
+      sectorSize: 4096,
+      change: (system) => ({
+        ...system,
+        run: (argv, options) =>
+          argv[0] === "mount"
+            ? Promise.reject(new ProgramFailedError(argv, "exit code 32", 32, "", "unknown filesystem type"))
+            : system.run(argv, options),
+      }),
+    },
+    async (machine) => {
+      await using other = await loopDevice(IMAGE, 4096);
+      await tool("sgdisk", "-n", "1:1M:+8M", other.path);
+      const image = await readFile(other.backingFile);
+      const tree = `${directory}/unreadable`;
+      await Bun.write(`${tree}/openstack/latest/meta_data.json`, "{}");
+      await tool("genisoimage", "-quiet", "-V", "config-2", "-o", `${tree}.iso`, tree);
+      const drive = gzipSync(await readFile(`${tree}.iso`)).toString("base64");
+      await serving([file(image)], image, RAW, async (info) => {
+        const error = await failure(writeImage(machine.context, info, drive));
+        expect(error).toBeInstanceOf(DeploymentError);
+        expect(error.details).toContain("The config drive is an ISO, which nobody can read on ");
+        expect(error.details).toContain("unknown filesystem type");
+      });
+      await expectNothingBootable(machine);
+    },
+  );
 
   const stop = (abort: AbortController) => abort.abort(new Error("told to stop"));
 

@@ -2,8 +2,8 @@
 // ramdisk's udev has most often been there before the agent.
 
 import { errorText } from "../errors.ts";
-import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
-import type { System } from "../system/system.ts";
+import { ProgramFailedError, ProgramMissingError } from "./programs.ts";
+import type { System } from "./system.ts";
 
 /**
  * Loads these modules, one after the other, with what they need; the kernel's own spelling, with underscores. One that cannot be loaded
