@@ -11,8 +11,8 @@ import { lastLines, type RunningProgram, start } from "./programs.ts";
 import {
   type BootSource,
   CONSOLE_SOCKET,
+  factoryVariables,
   type MachineOptions,
-  OVMF_VARIABLES,
   qemuArguments,
   VARIABLES_FILE,
 } from "./qemu.ts";
@@ -67,8 +67,15 @@ export class Machine implements AsyncDisposable {
       }
       diskFiles.push(file);
     }
-    if (options.firmware === "uefi") await copyFile(OVMF_VARIABLES, join(options.directory, VARIABLES_FILE));
-    return new Machine(options, diskFiles);
+    const machine = new Machine(options, diskFiles);
+    await machine.resetVariables();
+    return machine;
+  }
+
+  /** As if its battery was taken out: the UEFI variables, and with them all boot entries, are as from the factory. */
+  async resetVariables(): Promise<void> {
+    const variables = factoryVariables(this.#options);
+    if (variables !== null) await copyFile(variables, join(this.directory, VARIABLES_FILE));
   }
 
   /** How often it was switched on. */

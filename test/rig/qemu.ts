@@ -25,6 +25,8 @@ export interface MachineOptions {
   /** Where its disks, logs and sockets are kept; made when missing, not removed. */
   directory: string;
   firmware: Firmware;
+  /** UEFI that starts only what is signed with Microsoft's keys. A kernel cannot be booted directly then: Debian's is signed for shim. */
+  secureBoot?: boolean;
   memoryMiB: number;
   cpus: number;
   disks: readonly DiskOptions[];
@@ -45,11 +47,18 @@ export type BootSource =
    */
   | { disk: true | string; without?: string };
 
-const OVMF_CODE = "/usr/share/OVMF/OVMF_CODE_4M.fd";
-/** UEFI variables as from the factory, and the machine's own copy in its directory. */
-export const OVMF_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+const OVMF = "/usr/share/OVMF";
+/** The firmware, and its variables as from the factory, of which each machine has its own copy. */
+const UEFI = { code: `${OVMF}/OVMF_CODE_4M.fd`, variables: `${OVMF}/OVMF_VARS_4M.fd` };
+const SECURE_UEFI = { code: `${OVMF}/OVMF_CODE_4M.secboot.fd`, variables: `${OVMF}/OVMF_VARS_4M.ms.fd` };
 export const VARIABLES_FILE = "uefi-variables.fd";
 export const CONSOLE_SOCKET = "console.sock";
+
+/** File of the UEFI variables as from the factory; null without UEFI. */
+export function factoryVariables({ firmware, secureBoot }: MachineOptions): string | null {
+  if (firmware === "bios") return null;
+  return (secureBoot === true ? SECURE_UEFI : UEFI).variables;
+}
 
 /** The whole command, to be run in the machine's directory. `consoleLog` is relative to it. */
 export function qemuArguments(
@@ -65,7 +74,7 @@ export function qemuArguments(
     ...["-nodefaults", "-no-user-config", "-display", "none"],
     ...["-m", `${options.memoryMiB}M`, "-smp", String(options.cpus)],
     ...["-device", "virtio-rng-pci"],
-    ...firmwareArguments(options.firmware),
+    ...firmwareArguments(options),
     ...smbiosArguments(options.smbios ?? {}),
     // To be read in the file, and to be typed at through the socket.
     ...["-chardev", `socket,id=console,path=${CONSOLE_SOCKET},server=on,wait=off,logfile=${consoleLog}`],
@@ -83,11 +92,20 @@ export function qemuArguments(
   ];
 }
 
-function firmwareArguments(firmware: Firmware): string[] {
+function firmwareArguments({ firmware, secureBoot }: MachineOptions): string[] {
   if (firmware === "bios") return [];
+  // Only in system management mode may the secure firmware's variables be written, or anybody could write his own keys.
+  const guarded = [
+    ...["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on"],
+    ...["-global", "ICH9-LPC.disable_s3=1"],
+  ];
   return [
-    ...["-drive", `if=pflash,unit=0,format=raw,readonly=on,file=${OVMF_CODE}`],
+    ...[
+      "-drive",
+      `if=pflash,unit=0,format=raw,readonly=on,file=${(secureBoot === true ? SECURE_UEFI : UEFI).code}`,
+    ],
     ...["-drive", `if=pflash,unit=1,format=raw,file=${VARIABLES_FILE}`],
+    ...(secureBoot === true ? guarded : []),
   ];
 }
 

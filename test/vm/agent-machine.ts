@@ -7,7 +7,8 @@ import { join, resolve } from "node:path";
 import type { JsonObject } from "../../src/json.ts";
 import { buildAgent } from "../rig/executable.ts";
 import { type DiskOptions, type Firmware, Machine } from "../rig/machine.ts";
-import { composeRamdisk, ramdiskBase } from "../rig/ramdisk.ts";
+import { composeRamdisk, minimalRamdiskBase, ramdiskBase } from "../rig/ramdisk.ts";
+import { makeBootMedium } from "../rig/signed-loaders.ts";
 import { freePort } from "../support/test-machine.ts";
 
 const WORK = resolve(import.meta.dir, "../../.cache/vm");
@@ -53,37 +54,57 @@ export type StepOptions = {
   readonly interface?: "deploy" | "raid";
   readonly node?: JsonObject;
   readonly args?: JsonObject;
+  /** Called with each new `command_progress`. */
+  readonly onProgress?: (progress: JsonObject) => void;
 };
 
 /** Boots it; ready when the agent answers. `qemuArguments` may add disks that DiskOptions cannot describe. */
 export async function bootAgent(options: {
   readonly firmware: Firmware;
+  /** The smallest ramdisk is booted from a medium then, serial number `RAMDISK_MEDIUM`. */
+  readonly secureBoot?: boolean;
   readonly disks: readonly DiskOptions[];
   readonly qemuArguments?: readonly string[];
   /** More lines for the agent's configuration file. */
   readonly configuration?: string;
   /** Ports of the machine that are to be reached, besides the API's. */
   readonly forwarded?: readonly number[];
+  /** Port of a server on this machine's loopback that the agent reaches as `HOST_URL`. */
+  readonly hostPort?: number;
 }): Promise<AgentMachine> {
   await mkdir(WORK, { recursive: true });
   const agent = await builtAgent();
   const directory = await mkdtemp(`${WORK}/`);
-  const ramdisk = await composeRamdisk(await ramdiskBase({ report: console.log }), {
-    agent,
-    files: [
-      {
-        path: "/etc/ironic-python-agent.d/vm.conf",
-        content: `${CONFIGURATION}${options.configuration ?? ""}`,
-      },
-    ],
-    output: join(directory, "ramdisk.cpio"),
-  });
+  const { secureBoot = false } = options;
+  const ramdisk = await composeRamdisk(
+    await (secureBoot ? minimalRamdiskBase : ramdiskBase)({ report: console.log }),
+    {
+      agent,
+      files: [
+        {
+          path: "/etc/ironic-python-agent.d/vm.conf",
+          content: `${CONFIGURATION}${options.configuration ?? ""}`,
+        },
+      ],
+      output: join(directory, "ramdisk.cpio"),
+    },
+  );
   const ports = new Map<number, number>();
   for (const inside of [API_PORT, ...(options.forwarded ?? [])]) ports.set(inside, await freePort());
   const forwards = [...ports].map(([inside, outside]) => `hostfwd=tcp:127.0.0.1:${outside}-:${inside}`);
+  const { hostPort } = options;
+  if (hostPort !== undefined)
+    forwards.push(`guestfwd=tcp:10.0.2.100:80-cmd:socat - TCP4:127.0.0.1:${hostPort}`);
+  const medium = join(directory, "medium");
+  if (secureBoot) await makeBootMedium(medium, { ...ramdisk, cmdline: CMDLINE });
   const machine = await Machine.create({
-    ...{ name: "agent", directory, firmware: options.firmware, memoryMiB: 2048, cpus: 2 },
-    disks: options.disks,
+    ...{ name: "agent", directory, firmware: options.firmware, secureBoot, memoryMiB: 2048, cpus: 2 },
+    disks: [
+      ...options.disks,
+      ...(secureBoot
+        ? [{ bus: "virtio" as const, serial: RAMDISK_MEDIUM, file: medium, readOnly: true }]
+        : []),
+    ],
     nics: [],
     qemuArguments: [
       ...["-netdev", `user,id=api,restrict=on,${forwards.join(",")}`],
@@ -98,11 +119,7 @@ export async function bootAgent(options: {
   };
   const url = `http://127.0.0.1:${portOf(API_PORT)}/v1`;
   const boot = async () => {
-    await machine.start({
-      ...ramdisk,
-      // An emulated processor that gets no time for a while would take its timer for broken, and panic.
-      cmdline: "console=ttyS0 quiet no_timer_check net.ifnames=0 rig.shell=1 rig.restart_delay=2",
-    });
+    await machine.start(secureBoot ? { disk: RAMDISK_MEDIUM } : { ...ramdisk, cmdline: CMDLINE });
     await machine.waitForConsole(/Serving the API at/, { timeout: 5 * MINUTE });
   };
   const answers = () =>
@@ -141,6 +158,13 @@ export async function bootAgent(options: {
   };
 }
 
+export const RAMDISK_MEDIUM = "RAMDISK";
+/** An emulated processor that gets no time for a while would take its timer for broken, and panic. */
+const CMDLINE = "console=ttyS0 quiet no_timer_check net.ifnames=0 rig.shell=1 rig.restart_delay=2";
+
+/** Where the machine reaches `hostPort`; everything else outside is out of its reach. */
+export const HOST_URL = "http://10.0.2.100";
+
 /** Once for all machines of a run. */
 let agentUnderTest: Promise<string> | undefined;
 
@@ -170,7 +194,10 @@ async function runStep(url: string, name: string, options: StepOptions): Promise
   for (;;) {
     const now = await request(`${url}/commands/${accepted.id}`);
     const seen = now.command_progress as JsonObject | undefined;
-    if (seen !== undefined && JSON.stringify(seen) !== JSON.stringify(progress.at(-1))) progress.push(seen);
+    if (seen !== undefined && JSON.stringify(seen) !== JSON.stringify(progress.at(-1))) {
+      progress.push(seen);
+      options.onProgress?.(seen);
+    }
     if (now.command_status !== "RUNNING")
       return {
         status: now.command_status as string,
