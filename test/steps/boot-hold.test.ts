@@ -10,7 +10,7 @@ import { writeImage } from "../../src/steps/write-image.ts";
 import type { System } from "../../src/system/system.ts";
 import { file } from "../support/fault-server.ts";
 import { tool } from "../support/loop-device.ts";
-import { converted, type MachineOptions, onMachine, serving, sha256 } from "./write-image-machine.ts";
+import { converted, type MachineOptions, onMachine, RAW, serving, sha256 } from "./write-image-machine.ts";
 
 const MEBIBYTE = 1024 * 1024;
 const BOOT_CODE = 440;
@@ -147,7 +147,6 @@ type Way = {
   readonly fat?: boolean;
 } & Pick<MachineOptions, "config" | "sectorSize">;
 
-const RAW = { disk_format: "raw", stream_raw_images: true };
 const ways: Record<string, Way> = {
   "raw with a GPT": { partitioning: GPT, fields: RAW },
   "raw with an MBR": { partitioning: MBR, fields: RAW },

@@ -11,20 +11,19 @@ import { file } from "../support/fault-server.ts";
 import {
   converted,
   expectImage,
+  expectNothingBootable,
   failure,
   IMAGE,
-  isZero,
-  type Machine,
   makeGpt,
   onMachine,
   partitionedImage,
+  RAW,
   serving,
   sha256,
   wholeRequests,
 } from "./write-image-machine.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const RAW = { disk_format: "raw", stream_raw_images: true };
 
 let directory = "";
 let image: Buffer;
@@ -46,13 +45,6 @@ async function packed(content: Uint8Array, ...argv: string[]): Promise<Buffer> {
   expect(await child.exited).toBe(0);
   await rm(path);
   return bytes;
-}
-
-async function expectNothingBootable({ content, deployment }: Machine): Promise<void> {
-  const bytes = await content();
-  expect(isZero(bytes.subarray(0, MEBIBYTE))).toBe(true);
-  expect(isZero(bytes.subarray(-MEBIBYTE))).toBe(true);
-  expect(deployment.partitionUuids).toEqual({});
 }
 
 const PACKERS: Record<string, string[]> = {

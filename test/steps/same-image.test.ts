@@ -15,12 +15,12 @@ import {
   makeGpt,
   onMachine,
   partitionedImage,
+  RAW,
   serving,
   sha256,
 } from "./write-image-machine.ts";
 
 const MEBIBYTE = 1024 * 1024;
-const RAW = { disk_format: "raw", stream_raw_images: true };
 const PARTITION = { ...RAW, image_type: "partition", root_mb: 40, deploy_boot_mode: "uefi" };
 
 let directory = "";

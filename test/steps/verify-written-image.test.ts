@@ -20,6 +20,7 @@ import {
   makeGpt,
   onMachine,
   partitionedImage,
+  RAW,
   serving,
 } from "./write-image-machine.ts";
 
@@ -38,7 +39,6 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-const RAW = { disk_format: "raw", stream_raw_images: true };
 const ways: Record<string, () => Promise<{ bytes: Buffer; fields: JsonObject; ranges?: boolean }>> = {
   "raw, streamed": async () => ({ bytes: image, fields: RAW }),
   "packed raw": async () => ({ bytes: Buffer.from(gzipSync(image)), fields: RAW }),

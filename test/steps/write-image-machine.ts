@@ -23,6 +23,9 @@ const DISK = 128 * MEBIBYTE;
 /** Bytes of the images below. */
 export const IMAGE = 32 * MEBIBYTE;
 
+/** What a conductor says of an image that is to be written as it comes. */
+export const RAW = { disk_format: "raw", stream_raw_images: true };
+
 export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
 
 export type Machine = {
@@ -196,4 +199,12 @@ export function isZero(bytes: Buffer): boolean {
 /** The image is on the disk, sectors 0 and 1 aside, which the move of the backup GPT changes. */
 export function expectImage(content: Buffer, image: Buffer): void {
   expect(content.subarray(1024, image.length).equals(image.subarray(1024))).toBe(true);
+}
+
+/** As after a failure: nothing at either end, and nothing to tell a conductor. */
+export async function expectNothingBootable({ content, deployment }: Machine): Promise<void> {
+  const bytes = await content();
+  expect(isZero(bytes.subarray(0, MEBIBYTE))).toBe(true);
+  expect(isZero(bytes.subarray(-MEBIBYTE))).toBe(true);
+  expect(deployment.partitionUuids).toEqual({});
 }

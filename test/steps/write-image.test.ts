@@ -30,14 +30,15 @@ import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import {
   converted,
   expectImage,
+  expectNothingBootable,
   failure,
   IMAGE,
   isZero,
-  type Machine,
   type MachineOptions,
   makeGpt,
   onMachine,
   partitionedImage,
+  RAW,
   serving,
   sha256,
   wholeRequests,
@@ -62,7 +63,6 @@ afterAll(async () => {
   await rm(directory, { recursive: true });
 });
 
-const RAW = { disk_format: "raw", stream_raw_images: true };
 const QCOW2 = { disk_format: "qcow2" };
 
 // contract 10.44
@@ -658,13 +658,6 @@ describe("refused with the disk untouched", () => {
 });
 
 describe("failed in the middle: nothing bootable remains", () => {
-  async function expectNothingBootable({ content, deployment }: Machine): Promise<void> {
-    const bytes = await content();
-    expect(isZero(bytes.subarray(0, MEBIBYTE))).toBe(true);
-    expect(isZero(bytes.subarray(-MEBIBYTE))).toBe(true);
-    expect(deployment.partitionUuids).toEqual({});
-  }
-
   // contract 10.45
   // deploy 11.12
   onMachine("one flipped byte, every time", {}, async (machine) => {
