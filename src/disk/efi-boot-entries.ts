@@ -3,6 +3,7 @@
 
 import { ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
+import { devicePath, kernelName, slavesOf } from "./block-tree.ts";
 
 export type EfiBootEntry = {
   /** Four hexadecimal digits, as in Boot0001. */
@@ -66,14 +67,30 @@ export async function deleteEfiBootEntry(system: System, number: string, signal:
   await system.run(["efibootmgr", "-b", number, "-B"], { timeout: NVRAM_TIMEOUT, signal });
 }
 
-/** Adds an entry and makes it the first of the boot order; gives an MBR disk without signature one (`-w`). */
+/**
+ * Adds an entry and makes it the first of the boot order; gives an MBR disk without signature one (`-w`). The entry has nothing of the
+ * disk but the partition's place and identifier.
+ */
 export async function createEfiBootEntry(
   system: System,
   { disk, partitionNumber, label, loader }: NewEfiBootEntry,
   signal: AbortSignal,
 ): Promise<void> {
+  const seen = await runningPath(system, disk);
   await system.run(
-    ["efibootmgr", "-v", "-c", "-d", disk, "-p", String(partitionNumber), "-w", "-L", label, "-l", loader],
+    ["efibootmgr", "-v", "-c", "-d", seen, "-p", String(partitionNumber), "-w", "-L", label, "-l", loader],
     { timeout: NVRAM_TIMEOUT, signal },
   );
+}
+
+/** Of a multipath map, which efibootmgr does not see through, one of its paths: they show the same disk. Else the disk itself. */
+async function runningPath(system: System, disk: string): Promise<string> {
+  const name = (await kernelName(system, disk)) ?? "";
+  const uuid = await system.files.readAttribute(`/sys/class/block/${name}/dm/uuid`);
+  if (uuid?.startsWith("mpath-") !== true) return disk;
+  const paths = await slavesOf(system, name);
+  for (const path of paths)
+    if ((await system.files.readAttribute(`/sys/class/block/${path}/device/state`)) === "running")
+      return devicePath(path);
+  return paths[0] === undefined ? disk : devicePath(paths[0]);
 }

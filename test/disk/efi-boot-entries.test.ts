@@ -70,4 +70,34 @@ describe("efibootmgr", () => {
       ["efibootmgr", "-v", "-c", "-d", "/dev/sda", "-p", "2", "-w", "-L", "my os", "-l", "\\EFI\\x.efi"],
     ]);
   });
+
+  test("gets a working path of a multipath map, which it does not see through", async () => {
+    const nodes = Object.fromEntries(
+      ["dm-0", "sda", "sdb"].flatMap((name, minor) => [
+        [`/dev/${name}`, { device: { major: 8, minor } }],
+        [`/sys/dev/block/8:${minor}`, { link: `../../devices/${name}` }],
+        [`/sys/class/block/${name}`, { link: `../../devices/${name}` }],
+      ]),
+    );
+    const machine = (uuid: string) =>
+      recordedSystem({
+        programs: { efibootmgr: {} },
+        files: {
+          ...nodes,
+          "/sys/devices/dm-0/dm/uuid": `${uuid}\n`,
+          "/sys/devices/dm-0/slaves/sda": { link: "../../sda" },
+          "/sys/devices/dm-0/slaves/sdb": { link: "../../sdb" },
+          "/sys/devices/sda/device/state": "offline\n",
+          "/sys/devices/sdb/device/state": "running\n",
+        },
+      });
+    const entry = { disk: "/dev/dm-0", partitionNumber: 1, label: "debian", loader: "\\EFI\\x.efi" };
+    const map = machine("mpath-3600a0b80000f1234");
+    await createEfiBootEntry(map, entry, signal);
+    expect(map.calls[0]?.slice(3, 5)).toEqual(["-d", "/dev/sdb"]);
+    // A logical volume or a cipher is something else.
+    const volume = machine("LVM-abc");
+    await createEfiBootEntry(volume, entry, signal);
+    expect(volume.calls[0]?.slice(3, 5)).toEqual(["-d", "/dev/dm-0"]);
+  });
 });
