@@ -73,7 +73,7 @@ This package holds types only. A plug-in is one TypeScript or JavaScript file in
 \`/etc/ironic-python-agent.d/hardware-managers/\` of the ramdisk; the agent's executable answers its
 \`import … from "ironic-agent"\` itself, so nothing of this package goes into the ramdisk.
 
-    npm install --save-dev ./sdk typescript
+    npm install --save-dev ./ironic-agent-sdk-${AGENT_VERSION}.tgz typescript
     npx tsc --noEmit --strict --target esnext --module preserve --lib esnext,dom my-manager.ts
 
 How to write a plug-in, with examples: docs/hardware-managers.md of ironic-agent.

@@ -109,7 +109,7 @@ nothing. A connection on which nothing is asked for two minutes is closed.
 
 const EPILOGUE = `## Typed client
 
-For TypeScript, \`dist/sdk\` has the API's types for [Eden](https://elysiajs.com/eden/overview) (\`npm install @elysiajs/eden elysia\`):
+For TypeScript, a release's \`ironic-agent-sdk-VERSION.tgz\` (\`dist/sdk\` of a build) has the API's types for [Eden](https://elysiajs.com/eden/overview) (\`npm install @elysiajs/eden elysia\`):
 
 \`\`\`ts
 import { treaty } from "@elysiajs/eden";

@@ -1,5 +1,6 @@
 // npm run test:release: two releases of the same sources, made in different places, at different times and under different
-// settings, are the same to the last bit, and their executables run, the one for arm64 emulated. Exit code 0 if so.
+// settings, are the same to the last bit; the executables run, the one for arm64 emulated; the examples of plug-ins compile with
+// the package of types. Exit code 0 if so.
 
 import { cp, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -55,6 +56,7 @@ try {
   process.exitCode = (await differences(releases)) === 0 ? 0 : 1;
   for (const [target, runner] of Object.entries(RUNNERS))
     await runs(target, [...runner, join(releases[0] ?? "", `ironic-python-agent-linux-${target}`)]);
+  await compiles(join(releases[0] ?? "", `ironic-agent-sdk-${AGENT_VERSION}.tgz`), join(work, "plugins"));
 } finally {
   await rm(work, { recursive: true, force: true });
 }
@@ -81,4 +83,16 @@ async function runs(target: string, command: readonly string[]): Promise<void> {
   if (version.trim() !== AGENT_VERSION) throw new Error(`${target}: --version printed "${version.trim()}"`);
   JSON.parse(missing);
   console.log(`runs       ironic-python-agent-linux-${target}: ${version.trim()}`);
+}
+
+/** Throws unless the examples compile as docs/hardware-managers.md says, with the types where npm would put them. */
+async function compiles(archive: string, directory: string): Promise<void> {
+  const types = join(directory, "node_modules/ironic-agent");
+  await mkdir(types, { recursive: true });
+  await run(["tar", "-xzf", archive, "--strip-components=1", "-C", types]);
+  const examples = (await readdir(join(ROOT, "docs/examples"))).filter((name) => name.endsWith(".ts"));
+  for (const name of examples) await cp(join(ROOT, "docs/examples", name), join(directory, name));
+  const flags = "--noEmit --strict --target esnext --module preserve --lib esnext,dom".split(" ");
+  await run([join(ROOT, "node_modules/.bin/tsc"), ...flags, ...examples], { cwd: directory });
+  console.log(`compile    ${examples.join(", ")}`);
 }
