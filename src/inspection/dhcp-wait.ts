@@ -32,8 +32,11 @@ export async function waitForDhcp(
   }
   const mac = bootInterface === null ? null : bootMac(bootInterface);
   const deadline = clock.monotonic() + timeout;
+  // VLANs that the switch tells of are made by the first look, and want an address, too.
+  let collectLldp = config.get("collect_lldp") && vlansByLldp(config);
   for (;;) {
-    const interfaces = await managers.dispatch("listNetworkInterfaces", { collectLldp: false });
+    const interfaces = await managers.dispatch("listNetworkInterfaces", { collectLldp });
+    collectLldp = false;
     const missing = interfaces
       .filter(({ mac_address }) => all || mac_address.toLowerCase() === mac)
       .filter(({ ipv4_address }) => ipv4_address === null)
@@ -49,6 +52,11 @@ export async function waitForDhcp(
     log.debug(`waiting for DHCP on ${missing.join(", ")}`);
     await clock.sleep(Math.min(POLL, left), signal);
   }
+}
+
+/** Items without a VLAN's number mean those of the switch. */
+function vlansByLldp(config: Config): boolean {
+  return config.get("enable_vlan_interfaces").some((item) => !item.includes("."));
 }
 
 /**

@@ -56,6 +56,42 @@ describe("waiting for DHCP", () => {
     expect(sleeps).toEqual([2, 2]);
   });
 
+  test("waits for VLANs, too, that only the switch tells of: the first look listens and makes them", async () => {
+    const vlan = "52:54:00:00:00:01";
+    const commands: string[] = [];
+    let addressed = false;
+    const ip = (argv: readonly string[]) => {
+      commands.push(argv.join(" "));
+      if (argv[2] === "add")
+        (system.fileMap as Map<string, string>).set("/sys/class/net/eth0.101/address", vlan);
+      if (argv[1] !== "-j") return {};
+      const local = { family: "inet", local: "192.0.2.9", scope: "global", prefixlen: 24 };
+      const links = [{ ifname: "eth0", addr_info: [local] }];
+      return {
+        stdout: JSON.stringify(addressed ? [...links, { ifname: "eth0.101", addr_info: [local] }] : links),
+      };
+    };
+    const vlanName = Uint8Array.fromHex("0180c200000e02000000000188ccfe070080c2030065000000");
+    const { system, config, managers, signal } = await inspectedMachine(
+      {
+        files: cards({ eth0: "52:54:00:00:00:01" }),
+        programs: { biosdevname: { exitCode: 4 }, ip },
+        frames: { eth0: vlanName },
+      },
+      { collect_lldp: true, enable_vlan_interfaces: ["all"], inspection_dhcp_all_interfaces: true },
+    );
+    const sleep = system.clock.sleep.bind(system.clock);
+    system.clock.sleep = async (seconds, abort) => {
+      addressed = true;
+      return sleep(seconds, abort);
+    };
+    await waitForDhcp(system, config, managers, signal);
+    expect(commands.filter((line) => line.startsWith("ip link add"))).toEqual([
+      "ip link add link eth0 name eth0.101 type vlan id 101",
+    ]);
+    expect(system.sleeps).toEqual([2]);
+  });
+
   // control-plane 11.84
   test("is no wait with 0, without BOOTIF, or when no interface is the one", async () => {
     const off = await waited({ inspection_dhcp_wait_timeout: 0, inspection_dhcp_all_interfaces: true });

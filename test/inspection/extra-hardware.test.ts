@@ -173,7 +173,7 @@ test("disks: the cache of a SCSI disk as bits, the names in by-id by their kind,
       "/dev/disk/by-id/ata-D": { link: "../../sda" },
     },
   });
-  await addDisks(facts, system.files);
+  await addDisks(facts, system);
   expect(facts.list()).toEqual([
     ["disk", "logical", "count", "2"],
     ["disk", "nvme0n1", "size", "2"],
@@ -199,6 +199,8 @@ test("processors: numbers are numbers, what is no number is no fact, sets are co
       "Core(s) per socket: 6",
       "Thread(s) per core: 2",
     ],
+    ...["Vendor ID: AuthenticAMD", "Model name: EPYC", "Flags: fpu vme", "CPU min MHz: 1500.0000"],
+    ...["L1d cache: 96 KiB", "L1i cache: 64 KiB", "L2 cache: 2 MiB", "L3 cache: 32 MiB"],
     ...[
       "CPU family: 6",
       "Model: 0x1a",
@@ -216,10 +218,24 @@ test("processors: numbers are numbers, what is no number is no fact, sets are co
         lscpu: { stdout: lscpu },
         "lscpu -x": { stdout: "NUMA node0 CPU(s): 0x7f\nNUMA node1 CPU(s): 0x0" },
       },
-      files: { "/sys/devices/system/cpu/cpufreq/policy3/scaling_governor": "performance\n" },
+      files: {
+        "/sys/devices/system/cpu/cpufreq/policy3/scaling_governor": "performance\n",
+        "/sys/devices/system/cpu/cpufreq/boost": "1\n",
+        "/sys/devices/system/cpu/smt/control": "on\n",
+      },
     }),
   );
+  expect(about(facts.list(), "cpu", "physical")).toEqual({ number: 1, smt: "on" });
   expect(about(facts.list(), "cpu", "physical_0")).toEqual({
+    boost: "enabled",
+    vendor: "AuthenticAMD",
+    product: "EPYC",
+    flags: "fpu vme",
+    min_Mhz: 1500,
+    "l1d cache": "96 KiB",
+    "l1i cache": "64 KiB",
+    "l2 cache": "2 MiB",
+    "l3 cache": "32 MiB",
     cores: 6,
     threads: 12,
     family: 6,
@@ -400,6 +416,32 @@ describe("benchmarks", () => {
     expect(all).toMatchObject({ threaded_bandwidth_128M: "12851", forked_bandwidth_128M: String(8 * 12851) });
     expect(Object.keys(all)).not.toContain("threaded_bandwidth_1G");
     expect(calls).toHaveLength(2 * 7 + 5 + 5 * 8);
+  });
+
+  test("wait for the collectors before them, so that nothing else is measured; without them nothing waits", async () => {
+    const { promise: earlier, resolve } = Promise.withResolvers<void>();
+    const fio = await fixture("fio.json");
+    const collect = async (names: readonly string[]) => {
+      const recording = await loadMachine("qemu-numa");
+      const programs = { ...recording.programs, fio: { stdout: fio } };
+      const machine = await inspectedMachine(
+        { ...recording, programs },
+        { inspection_benchmarks: [...names] },
+      );
+      const collected = collectExtraHardware({ ...machine, earlier });
+      return {
+        collected,
+        fioRuns: () => machine.system.calls.filter(([program]) => program === "fio").length,
+      };
+    };
+    await (await collect([])).collected;
+    const { collected, fioRuns } = await collect(["disk"]);
+    // Everything that is recorded has answered by then.
+    await Bun.sleep(50);
+    expect(fioRuns()).toBe(0);
+    resolve();
+    await collected;
+    expect(fioRuns()).toBe(2);
   });
 
   test("disks are only read", async () => {

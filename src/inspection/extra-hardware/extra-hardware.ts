@@ -1,6 +1,6 @@
 // The collector extra-hardware: the facts that the reference gets from the program hardware-detect, made here
 // so that the ramdisk needs no Python. Left out are the parts for the command line tools of single vendors'
-// RAID controllers, and SMART tables. Rules: control-plane specification 8.3, hardware specification 11.
+// RAID controllers. Rules: control-plane specification 8.3, hardware specification 11.
 
 import type { Collector } from "../collector.ts";
 import { runBenchmarks } from "./benchmarks.ts";
@@ -14,7 +14,7 @@ import { addProcessors } from "./processors.ts";
 /** @throws what lshw and lscpu fail with; BenchmarkError */
 export const collectExtraHardware: Collector = async ({ system, config, managers, earlier, signal }) => {
   const parts: readonly ((facts: Facts) => Promise<void>)[] = [
-    (facts) => addDisks(facts, system.files),
+    (facts) => addDisks(facts, system),
     async (facts) => addMachine(facts, system, await managers.lshw.tree()),
     (facts) => addProcessors(facts, system),
     (facts) => addOperatingSystem(facts, system),
