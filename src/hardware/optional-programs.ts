@@ -89,7 +89,8 @@ export const OPTIONAL_PROGRAMS: readonly OptionalProgram[] = [
   {
     program: "smartctl",
     package: "smartmontools",
-    without: "secure erase does not check first, and burn-in has no SMART test",
+    without:
+      "secure erase does not check first, burn-in has no SMART test, and extra-hardware tells no SMART facts",
   },
   { program: "nvme", package: "nvme-cli", without: "no NVMe secure erase" },
   {

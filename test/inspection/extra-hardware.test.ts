@@ -255,6 +255,24 @@ test("processors: numbers are numbers, what is no number is no fact, sets are co
   expect(about(facts.list(), "cpu", "logical_3")).toEqual({ governor: "performance" });
 });
 
+test("the cache of a SCSI disk, in each of the kernel's words for it", async () => {
+  const cache = async (type: string) => {
+    const facts = new Facts();
+    const files = {
+      "/sys/block/sda/size": "20000000\n",
+      "/sys/block/sda/device": { link: "/sys/devices/0:0:0:0" },
+      "/sys/devices/0:0:0:0/scsi_disk/0:0:0:0/cache_type": `${type}\n`,
+    };
+    await addDisks(facts, recordedSystem({ files }));
+    const { "Write Cache Enable": write, "Read Cache Disable": read } = about(facts.list(), "disk", "sda");
+    return [write, read];
+  };
+  expect(await cache("write through")).toEqual(["0", "0"]);
+  expect(await cache("none")).toEqual(["0", "1"]);
+  expect(await cache("write back")).toEqual(["1", "0"]);
+  expect(await cache("write back, no read (daft)")).toEqual(["1", "1"]);
+});
+
 describe("the BMC", () => {
   const fixture = (name: string) => Bun.file(`${import.meta.dir}/../fixtures/ipmitool/${name}`).text();
 
@@ -455,6 +473,40 @@ describe("benchmarks", () => {
       standalone_read_1M_KBps: "1287027",
       standalone_read_1M_IOps: "1256",
       standalone_randread_4k_IOps: "1256",
+    });
+  });
+
+  test("several disks are read alone, one after the other, and then all together", async () => {
+    const recording = await loadMachine("qemu-numa");
+    const fio = (argv: readonly string[]) => {
+      const names = argv
+        .filter((word) => word.startsWith("--name="))
+        .map((word) => word.slice("--name=".length));
+      const jobs = names.map((jobname, place) => ({
+        jobname,
+        read: { bw: 1000 * names.length + place, iops: 7.9 },
+      }));
+      return { stdout: `fio: a warning\n${JSON.stringify({ jobs })}` };
+    };
+    const machine = await inspectedMachine(
+      {
+        ...recording,
+        files: { ...recording.files, "/sys/block/sdb/size": "20000000\n" },
+        programs: { ...recording.programs, fio },
+      },
+      { inspection_benchmarks: ["disk"] },
+    );
+    const { data } = await collectExtraHardware(machine);
+    const runs = machine.system.calls.filter(([program]) => program === "fio").map((argv) => argv.join(" "));
+    expect(runs.map((line) => line.match(/--filename=\S+/g)?.join(" "))).toEqual([
+      ...["--filename=/dev/sda", "--filename=/dev/sda", "--filename=/dev/sdb", "--filename=/dev/sdb"],
+      ...["--filename=/dev/sda --filename=/dev/sdb", "--filename=/dev/sda --filename=/dev/sdb"],
+    ]);
+    expect(about(data as unknown as Fact[], "disk", "sdb")).toMatchObject({
+      standalone_read_1M_KBps: "1000",
+      standalone_randread_4k_IOps: "7",
+      simultaneous_read_1M_KBps: "2001",
+      simultaneous_randread_4k_KBps: "2001",
     });
   });
 

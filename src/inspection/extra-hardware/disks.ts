@@ -1,8 +1,10 @@
-// Disks as hardware-detect tells of them: from sysfs, with sizes in whole gigabytes.
+// Disks as hardware-detect tells of them: from sysfs, with sizes in whole gigabytes, and from themselves by SMART.
 
 import { mapLimited } from "../../map-limited.ts";
 import type { Files } from "../../system/files.ts";
+import type { System } from "../../system/system.ts";
 import { Facts } from "./facts.ts";
+import { smartFacts } from "./smart.ts";
 
 const BYTES_PER_BLOCK = 512;
 const GIGABYTE = 1e9;
@@ -22,7 +24,8 @@ const ATTRIBUTES: readonly (readonly [property: string, ...places: string[]])[] 
   ["nr_requests", "queue/nr_requests"],
 ];
 
-export async function addDisks(facts: Facts, files: Files): Promise<void> {
+export async function addDisks(facts: Facts, system: System): Promise<void> {
+  const { files } = system;
   const names = (await files.list("/sys/block")).filter((name) => /^[shv]d|^nvme/.test(name));
   const [sizes, links] = await Promise.all([
     mapLimited(names, async (name) => [name, await gigabytes(files, name)] as const),
@@ -31,7 +34,9 @@ export async function addDisks(facts: Facts, files: Files): Promise<void> {
   const disks = sizes.filter(([, size]) => size > 0);
   facts.add("disk", "logical", "count", String(disks.length));
   facts.append(
-    await mapLimited(disks, async ([name, size]) => diskFacts(files, name, { size, links: links.get(name) })),
+    await mapLimited(disks, async ([name, size]) =>
+      diskFacts(system, name, { size, links: links.get(name) }),
+    ),
   );
 }
 
@@ -41,10 +46,11 @@ async function gigabytes(files: Files, name: string): Promise<number> {
 }
 
 async function diskFacts(
-  files: Files,
+  system: System,
   name: string,
   { size, links = [] }: { readonly size: number; readonly links: readonly string[] | undefined },
 ): Promise<Facts> {
+  const { files } = system;
   const facts = new Facts();
   facts.add("disk", name, "size", String(size));
   for (const [property, ...places] of ATTRIBUTES)
@@ -53,6 +59,8 @@ async function diskFacts(
   facts.add("disk", name, "scheduler", /\[(.*?)\]/.exec(schedulers)?.[1]);
   if (!name.startsWith("nvme")) await addCache(facts, files, name);
   for (const link of links) facts.add("disk", name, linkProperty(link), link);
+  for (const [disk, property, value] of await smartFacts(system, name))
+    facts.add("disk", disk, property, value);
   return facts;
 }
 
