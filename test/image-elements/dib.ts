@@ -101,7 +101,12 @@ async function certificateIn(directory: string): Promise<string> {
   return base;
 }
 
-/** `bun run image` in a process of its own, outside of the rig's network. */
+/** Outside of the rig's network; told to end, and so to tidy up, when this test is ended from outside. */
+function besideTheRig(argv: readonly string[]): string[] {
+  return outsideNamespace(["setpriv", "--pdeathsig", "TERM", ...argv]);
+}
+
+/** `bun run image` in a process of its own. */
 async function built(
   stage: Stage,
   name: string,
@@ -123,9 +128,9 @@ async function built(
       parameters,
       ...args,
     ];
-    const script = 'cd "$1" && shift && exec "$@"';
-    await run(outsideNamespace(["sh", "-c", script, "sh", ROOT, process.execPath, "run", ...command]), {
+    await run(besideTheRig([process.execPath, "run", ...command]), {
       name: `building ${name}`,
+      cwd: ROOT,
       env,
       logFile: join(stage.directory, `${name}.log`),
       timeoutMs: 60 * MINUTE,
@@ -141,9 +146,9 @@ async function deployed(stage: Stage, image: Image, args: readonly string[]): Pr
   const demo = ["run", "test/demo/main.ts", "--kernel", image.kernel, "--ramdisk", image.initrd, ...args];
   // A network of its own: it must not find the namespace of this run in its environment.
   const command = ["env", "-u", "IRONIC_RIG_NAMESPACE", process.execPath, ...demo];
-  const script = 'cd "$1" && shift && exec "$@"';
-  await run(outsideNamespace(["sh", "-c", script, "sh", ROOT, ...command]), {
+  await run(besideTheRig(command), {
     name: "npm run demo",
+    cwd: ROOT,
     logFile: join(stage.directory, `demo${args.join("")}.log`),
     timeoutMs: 30 * MINUTE,
   });
