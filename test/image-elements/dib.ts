@@ -300,17 +300,7 @@ async function rescued(stage: Stage, image: Image, certificate: string): Promise
   stage.say(`the certificate of the element is served: SHA-256 ${served.slice(0, 16)}…`);
 
   const password = "Rescue-me, please 1";
-  const answer = await fetch(`${callbackUrl}/v1/commands/?wait=true&agent_token=${booted.node.token}`, {
-    method: "POST",
-    body: JSON.stringify({
-      name: "rescue.finalize_rescue",
-      params: { rescue_password: password, hashed: false },
-    }),
-    tls: { rejectUnauthorized: false },
-  });
-  const text = await answer.text();
-  check(answer.ok && text.includes("SUCCEEDED"), "the rescue is finalized", text);
-  // The answer comes before the user does.
+  await booted.finalizeRescue(callbackUrl, password);
   await booted.machine.waitForConsole(/The user rescue may log in/, { timeout: MINUTE });
   const inShell = await booted.machine.logIn({ user: "rescue", password }, 3 * MINUTE);
   const user = await inShell("id -un; sudo id -un");

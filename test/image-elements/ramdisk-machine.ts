@@ -2,6 +2,7 @@
 // node in maintenance, so that the test has the ramdisk for itself. Commands are run over SSH, as an operator does.
 
 import { join } from "node:path";
+import { check } from "../ironic/check.ts";
 import { EmbeddedConductor } from "../kit/conductor.ts";
 import type { Node } from "../kit/node.ts";
 import type { PowerControl } from "../kit/power.ts";
@@ -94,24 +95,40 @@ export class RamdiskMachine implements AsyncDisposable {
     this.#heartbeats.length = 0;
   }
 
-  /** Output of a command over SSH, with a terminal if wanted. Tries until the server is up, which makes its keys at the first start. */
+  /** Ends a rescue as Ironic does. The answer comes before the user does. */
+  async finalizeRescue(callbackUrl: string, password: string): Promise<void> {
+    const answer = await fetch(`${callbackUrl}/v1/commands/?wait=true&agent_token=${this.node.token}`, {
+      method: "POST",
+      body: JSON.stringify({
+        name: "rescue.finalize_rescue",
+        params: { rescue_password: password, hashed: false },
+      }),
+      tls: { rejectUnauthorized: false },
+    });
+    const text = await answer.text();
+    check(answer.ok && text.includes("SUCCEEDED"), "the rescue is finalized", text);
+  }
+
+  /**
+   * Output of a command over SSH, with a terminal if wanted. Tries until the server is up, which makes its keys at the first
+   * start. Without a key the password is that of SSH_ASKPASS in `env`.
+   */
   async ssh(
     user: string,
-    keyFile: string,
+    keyFile: string | null,
     address: string,
     command: string,
-    { terminal = false } = {},
+    { terminal = false, env = {} }: { terminal?: boolean; env?: Record<string, string> } = {},
   ): Promise<string> {
     const options = [
       "StrictHostKeyChecking=no",
       "UserKnownHostsFile=/dev/null",
       "LogLevel=ERROR",
-      "BatchMode=yes",
+      ...(keyFile === null ? ["PreferredAuthentications=password"] : ["BatchMode=yes"]),
     ];
     const argv = [
       "ssh",
-      "-i",
-      keyFile,
+      ...(keyFile === null ? [] : ["-i", keyFile]),
       ...options.flatMap((option) => ["-o", option]),
       ...(terminal ? ["-tt"] : []),
       `${user}@${address}`,
@@ -120,7 +137,7 @@ export class RamdiskMachine implements AsyncDisposable {
     const deadline = performance.now() + SSH_TIMEOUT_MS;
     for (;;) {
       try {
-        return (await run(argv, { timeoutMs: SSH_TIMEOUT_MS })).stdout.trim();
+        return (await run(argv, { env, timeoutMs: SSH_TIMEOUT_MS })).stdout.trim();
       } catch (error) {
         // 255 is ssh's own: nobody listens yet. Everything else is the command's.
         const refused = error instanceof Error && error.message.includes("exit code 255");

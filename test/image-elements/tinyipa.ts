@@ -1,24 +1,28 @@
 // The ramdisk from Tiny Core, built from a stand-in for its mirror and booted: what the manual promises of tinyipa.
 
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { check } from "../ironic/check.ts";
+import { buildAgent } from "../rig/executable.ts";
 import { outsideNamespace } from "../rig/namespace.ts";
 import { run } from "../rig/programs.ts";
 import type { Stage } from "./dib.ts";
-import { networkBootParameters, RamdiskMachine } from "./ramdisk-machine.ts";
+import { type Heartbeat, networkBootParameters, RamdiskMachine } from "./ramdisk-machine.ts";
 import { standInMirror } from "./stand-in-mirror.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const MINUTE = 60_000;
 const HEARTBEAT_TIMEOUT_MS = 8 * MINUTE;
 const RESTART_SECONDS = 5;
+/** Long enough for a first heartbeat on a busy host. */
+const BY_HAND_SECONDS = 40;
 
 export const TINYIPA_PARTS = {
   same: "two builds are the same to the last bit",
   operate:
     "BIOS: SSH with a key, logs and a shell on the console, the agent started again and by hand, a rescue",
   deploy: "a deployment by the demo, BIOS",
+  "deploy-uefi": "a deployment by the demo, UEFI",
 };
 
 interface Image {
@@ -32,23 +36,25 @@ export async function testTinyipa(stage: Stage): Promise<void> {
   const home = stage.images ?? stage.directory;
   const key = join(home, "id_ed25519");
   if (!(await Bun.file(key).exists())) await run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key]);
-  const image = await built(stage, "tinyipa", home, key, stage.images !== null);
+  const agent = join(stage.directory, "ironic-python-agent");
+  if (stage.images === null || wanted("same"))
+    await buildAgent(agent, stage.directory, new AbortController().signal);
+  const image = await built(stage, "tinyipa", { home, key, agent, finished: stage.images !== null });
   if (wanted("same")) {
-    const again = await built(stage, "again", home, key, false);
+    const again = await built(stage, "again", { home: stage.directory, key, agent, finished: false });
     check(await same(image.initrd, again.initrd), "two builds are the same", again.initrd);
     stage.say("a second build is the same to the last bit");
   }
   if (wanted("operate")) await operated(stage, image, key);
-  if (wanted("deploy")) await deployed(stage, image);
+  if (wanted("deploy")) await deployed(stage, image, []);
+  if (wanted("deploy-uefi")) await deployed(stage, image, ["--uefi"]);
 }
 
 /** `make` in image-elements/tinyipa, outside of the rig's network. */
 async function built(
   stage: Stage,
   name: string,
-  home: string,
-  key: string,
-  finished: boolean,
+  { home, key, agent, finished }: { home: string; key: string; agent: string; finished: boolean },
 ): Promise<Image> {
   const output = join(home, name);
   if (!finished) {
@@ -61,6 +67,7 @@ async function built(
       env: {
         TINYCORE_MIRROR_URL: mirror,
         OUTPUT: output,
+        IRONIC_AGENT: agent,
         AUTHORIZE_SSH: "true",
         SSH_PUBLIC_KEY: `${key}.pub`,
       },
@@ -77,25 +84,18 @@ async function same(first: string, second: string): Promise<boolean> {
   return (await readFile(first)).equals(await readFile(second));
 }
 
-async function deployed(stage: Stage, image: Image): Promise<void> {
-  const demo = [
-    "run",
-    "test/demo/main.ts",
-    "--kernel",
-    image.kernel,
-    "--ramdisk",
-    image.initrd,
-    "--append",
-    "no_timer_check",
-  ];
+async function deployed(stage: Stage, image: Image, args: readonly string[]): Promise<void> {
+  const started = performance.now();
+  const demo = ["run", "test/demo/main.ts", "--kernel", image.kernel, "--ramdisk", image.initrd, ...args];
   // A network of its own: it must not find the namespace of this run in its environment.
   const command = ["env", "-u", "IRONIC_RIG_NAMESPACE", process.execPath, ...demo];
   await run(outsideNamespace(["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", ROOT, ...command]), {
     name: "npm run demo",
-    logFile: join(stage.directory, "demo.log"),
+    logFile: join(stage.directory, `demo${args.join("")}.log`),
     timeoutMs: 30 * MINUTE,
   });
-  stage.say("deployed by the demo");
+  const seconds = ((performance.now() - started) / 1000).toFixed(0);
+  stage.say(`demo ${args.join(" ")}: deployed in ${seconds} s`);
 }
 
 async function operated(stage: Stage, image: Image, key: string): Promise<void> {
@@ -116,34 +116,53 @@ async function operated(stage: Stage, image: Image, key: string): Promise<void> 
   stage.say(`ironic-python-agent check:\n${await tc("sudo ironic-python-agent check 2>&1 || true")}`);
   stage.say(`memory:\n${await tc("free -m")}`);
 
+  // Each agent finds its machine as after a reboot: one that finds its token handed out takes the network down.
   const pid = await tc("pidof ironic-python-agent");
   await tc(`sudo kill -KILL ${pid}`);
-  const next = await tc(`sleep ${3 * RESTART_SECONDS}; pidof ironic-python-agent`);
+  await newAgent(booted);
+  const next = await tc("pidof ironic-python-agent");
   check(next !== "" && next !== pid, "an agent that was killed is started again", next);
+  stage.say("killed and started again by itself");
+  booted.node.wipeAgent();
   const log = await tc(
-    `sudo kill -TERM ${next}; while pidof ironic-python-agent >/dev/null; do sleep 0.2; done; sudo timeout 40 ironic-python-agent --debug 2>&1 | head -n 400`,
+    `sudo kill -TERM ${next}; while pidof ironic-python-agent >/dev/null; do sleep 0.2; done; sudo timeout ${BY_HAND_SECONDS} ironic-python-agent --debug 2>&1 || true`,
   );
-  check(/DEBUG/.test(log), "an agent by hand debugs", log);
-  stage.say("killed and started again by itself; started by hand with --debug");
-  await rescued(stage, booted, callbackUrl);
+  check(/ DEBUG /.test(log), "an agent by hand debugs", log.slice(-2000));
+  check(/Heartbeat accepted/.test(log), "an agent by hand heartbeats", log.slice(-2000));
+  stage.say("started by hand with --debug");
+  await rescued(stage, booted, (await newAgent(booted)).callbackUrl);
 }
 
-/** As Ironic does it. The agent that runs by then has no token, so the password's file is written as the agent does. */
+/** The first heartbeat of an agent that is being started, whose machine counts as rebooted. */
+function newAgent(booted: RamdiskMachine): Promise<Heartbeat> {
+  booted.node.wipeAgent();
+  booted.forgetHeartbeats();
+  return booted.heartbeat(HEARTBEAT_TIMEOUT_MS);
+}
+
+/** As Ironic does it: the tenant gets in on the console and over SSH, the operator's shell and the agent are gone. */
 async function rescued(stage: Stage, booted: RamdiskMachine, callbackUrl: string): Promise<void> {
   const password = "Rescue-me, please 1";
   const { hostname } = new URL(callbackUrl);
-  const { stdout } = await run(["openssl", "passwd", "-6", password]);
-  const file = "/etc/ipa-rescue-config/ipa-rescue-password";
-  await booted.ssh(
-    "tc",
-    join(stage.images ?? stage.directory, "id_ed25519"),
-    hostname,
-    `echo '${stdout.trim()}' | sudo tee ${file} >/dev/null; sudo touch /etc/.rescued; sudo kill -KILL $(pidof ironic-python-agent) 2>/dev/null; true`,
-  );
+  await booted.finalizeRescue(callbackUrl, password);
+  await booted.machine.waitForConsole(/the user rescue may log in/, { timeout: MINUTE });
   const inShell = await booted.machine.logIn({ user: "rescue", password }, 3 * MINUTE);
   const user = await inShell("id -un; sudo id -un");
   check(/^rescue\s+root$/.test(user), "the tenant logs in as rescue and may become root", user);
-  const agents = await inShell(`sleep ${3 * RESTART_SECONDS}; pidof ironic-python-agent || true`);
-  check(agents === "", "the agent stays away", agents);
+  // The console shows what the ramdisk's scripts say, too.
+  const agents = await inShell(`sleep ${3 * RESTART_SECONDS}; pidof ironic-python-agent || echo none`);
+  check(/^none$/m.test(agents), "the agent stays away", agents);
+  // Half a minute after the rescue the network is asked for anew.
+  const addresses = await inShell("sleep 30; ip address");
+  check(addresses.includes("192.0.2."), "the card has its address by DHCP", addresses);
+  const secret = await inShell("cat /etc/shadow 2>&1 || true");
+  check(secret.includes("Permission denied"), "rescue is a user as others are", secret);
   stage.say("rescued: the automatic login is over, rescue logs in on the console, the agent stays away");
+
+  const askpass = join(stage.directory, "askpass");
+  await writeFile(askpass, `#!/bin/sh\necho '${password}'\n`, { mode: 0o700 });
+  const env = { SSH_ASKPASS: askpass, SSH_ASKPASS_REQUIRE: "force" };
+  const overSsh = await booted.ssh("rescue", null, hostname, "id -un", { env });
+  check(overSsh === "rescue", "the tenant comes in over SSH with the password", overSsh);
+  stage.say("rescue comes in over SSH with the password");
 }
