@@ -1,6 +1,7 @@
-// What disks tell by SMART, from reports in smartctl's form.
+// What disks tell by SMART: from smartctl's own reports of QEMU's drives, and from reports in its form of those that QEMU does not have.
 
 import { describe, expect, test } from "bun:test";
+import { join } from "node:path";
 import fc from "fast-check";
 import {
   parseAta,
@@ -35,6 +36,10 @@ Temperature:                        50 Celsius
 Temperature Sensor 1:               51 Celsius
 Power On Hours:                     7
 `;
+
+function recorded(name: string): Promise<string> {
+  return Bun.file(join(import.meta.dir, "../fixtures/smartctl", name)).text();
+}
 
 /** The facts of a machine with this smartctl, and how it was called. */
 async function told(disk: string, smartctl: RecordedProgram) {
@@ -77,6 +82,47 @@ test("an NVMe drive: asked for the log of all namespaces, the temperature with i
     "SMART/temperature": "50",
     "SMART/temperature_unit": "Celsius",
     "SMART/power_on_hours": "7",
+  });
+});
+
+describe("drives of QEMU, in what smartctl itself says of them", () => {
+  test("SATA: who made it, and five facts of each attribute, as the library has them", async () => {
+    const { facts, calls } = await told("sda", { exitCode: 4, stdout: await recorded("sata.txt") });
+    expect(calls).toEqual(["-a /dev/sda"]);
+    expect(facts.every(([disk]) => disk === "sda")).toBe(true);
+    expect(properties(facts)).toMatchObject({
+      "SMART/device_model": "QEMU HARDDISK",
+      "SMART/serial_number": "RIG0001",
+      "SMART/Reallocated_Sector_Ct(5)/value": "100",
+      "SMART/Reallocated_Sector_Ct(5)/worst": "100",
+      "SMART/Reallocated_Sector_Ct(5)/thresh": "036",
+      "SMART/Reallocated_Sector_Ct(5)/when_failed": "NEVER",
+      "SMART/Reallocated_Sector_Ct(5)/raw": " 0",
+      "SMART/Airflow_Temperature_Cel(190)/raw": " 31 (Min/Max 31/31)",
+    });
+  });
+
+  test("NVMe: asked for the log of all namespaces, the temperature with its unit", async () => {
+    const { facts, calls } = await told("nvme0n1", { stdout: await recorded("nvme.txt") });
+    expect(calls).toEqual(["-d nvme,0xffffffff -a /dev/nvme0n1"]);
+    expect(properties(facts)).toMatchObject({
+      "SMART/model_number": "QEMU NVMe Ctrl",
+      "SMART/serial_number": "RIG0001",
+      "SMART/critical_warning": "0x00",
+      "SMART/temperature": "50",
+      "SMART/temperature_unit": "Celsius",
+      "SMART/error_information_log_entries": "0",
+    });
+  });
+
+  test("SCSI without SMART: who made it, and no more", async () => {
+    const { facts, calls } = await told("sda", { exitCode: 4, stdout: await recorded("scsi.txt") });
+    expect(calls).toEqual(["-a /dev/sda"]);
+    expect(facts).toEqual([
+      ["sda", "SMART/vendor", "QEMU"],
+      ["sda", "SMART/product", "QEMU HARDDISK"],
+      ["sda", "SMART/serial_number", "RIG0001"],
+    ]);
   });
 });
 
