@@ -4,12 +4,12 @@
 import { DeploymentError, errorText } from "../errors.ts";
 import type { System } from "../system/system.ts";
 import { ISO_BLOCK, isIso } from "./config-drive-content.ts";
+import { copyTree } from "./copy-tree.ts";
 import { makeFileSystem } from "./make-file-system.ts";
 import { type Mounted, mountTemporarily } from "./mounts.ts";
 import { settleUdev } from "./rescan.ts";
 
 const LABEL = "CONFIG-2";
-const COPY_TIMEOUT = 300;
 
 /** False if the kernel cannot mount it, for whatever reason. */
 export async function canBeMounted(system: System, partition: string, signal: AbortSignal): Promise<boolean> {
@@ -85,18 +85,4 @@ async function mountSource(
 async function isUnreadable(system: System, partition: string, content: Uint8Array): Promise<boolean> {
   await using device = await system.blockDevices.open(partition, "read");
   return isIso(content) && device.sectorSize > ISO_BLOCK;
-}
-
-/** Files and directories; FAT has no links, and one of a tenant must not bring in the ramdisk's files. */
-async function copyTree(system: System, from: string, to: string, signal: AbortSignal): Promise<void> {
-  for (const name of await system.files.list(from)) {
-    const [source, target] = [`${from}/${name}`, `${to}/${name}`];
-    const kind = await system.files.kind(source);
-    if (kind === "directory") {
-      await system.files.makeDirectory(target);
-      await copyTree(system, source, target, signal);
-    } else if (kind === "file")
-      await system.run(["cp", "--preserve=timestamps", source, target], { timeout: COPY_TIMEOUT, signal });
-    else system.log.warning(`left out of the config drive: ${name}, which is neither file nor directory`);
-  }
 }
