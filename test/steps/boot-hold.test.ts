@@ -72,16 +72,26 @@ type Moment = {
   readonly starts: readonly string[];
   /** Whether the boot sector says that the deployment was cut short. */
   readonly held: boolean;
-  /** Digest of all that is behind the image, the config drive among it, if something would start. */
+  /** Digest of what has to be whole then, if something would start. */
   readonly rest: string | null;
 };
 
-const restOf = (content: Buffer) => sha256(content.subarray(IMAGE));
+type Medium = {
+  readonly path: string;
+  /** Firmware that would find something, by the first mebibytes of the disk. */
+  readonly starts: (start: Buffer) => string[];
+  /** What has to be whole if something starts, the config drive among it, of the whole disk. */
+  readonly rest: (content: Buffer) => string;
+};
+
+/** Bytes that Medium.starts() gets. */
+const START = 3 * MEBIBYTE;
+const behindImage = (content: Buffer) => sha256(content.subarray(IMAGE));
 
 /** Looks at the medium after everything that may have changed it; what is in the page cache alone is not there. */
 class Watcher {
   moments: Moment[] = [];
-  medium: { readonly path: string; readonly image: Buffer; readonly sectorSize: number } | null = null;
+  medium: Medium | null = null;
 
   on = (system: System): System => ({
     ...system,
@@ -113,11 +123,11 @@ class Watcher {
 
   async #look(after: string): Promise<void> {
     if (this.medium === null) return;
-    const { path, image, sectorSize } = this.medium;
-    const start = Buffer.alloc(ESP + sectorSize);
+    const { path, starts: startsOf, rest: restOf } = this.medium;
+    const start = Buffer.alloc(START);
     await using medium = await open(path, "r");
     await medium.read(start, 0, start.length, 0);
-    const starts = startable(start, image, sectorSize);
+    const starts = startsOf(start);
     const rest = starts.length > 0 ? restOf(await readFile(path)) : null;
     this.moments.push({ after, starts, held: start.includes("was cut short"), rest });
   }
@@ -167,30 +177,29 @@ describe("nothing boots before its config drive is there", () => {
     const watcher = new Watcher();
     const options = { size: 80 * MEBIBYTE, sectorSize: sectorSize as 512 | 4096, change: watcher.on };
     onMachine(name, { ...options, ...(config === undefined ? {} : { config }) }, async (machine) => {
-      const backing = (
-        await tool("losetup", "--noheadings", "--raw", "--output", "BACK-FILE", machine.disk)
-      ).trim();
+      const path = await backingFile(machine.disk);
       const plain = await image(partitioning, sectorSize);
       if (sectorSize !== 512) enlargeSectors(plain, sectorSize);
       const bytes = format === undefined ? plain : await converted(directory, plain, "-O", format);
       const script = [file(bytes, { ranges: true })];
       await serving(script, bytes, fields ?? {}, async (info) => {
-        watcher.medium = { path: backing, image: plain, sectorSize };
+        const starts = (start: Buffer) => startable(start, plain, sectorSize);
+        watcher.medium = { path, starts, rest: behindImage };
         const drives = fat === true ? fats : isos;
         await writeImage(machine.context, info, sent(drives[0]));
         const first = await machine.content();
-        expect(startable(first, plain, sectorSize)).toEqual(BOTH);
+        expect(starts(first)).toEqual(BOTH);
         const moments = watcher.seen();
         for (const { after, rest } of moments)
-          if (rest !== null) expect({ after, rest }).toEqual({ after, rest: restOf(first) });
+          if (rest !== null) expect({ after, rest }).toEqual({ after, rest: behindImage(first) });
         // The table was there, and the disk said why it does not boot.
         expect(moments.filter(({ held }) => held).length).toBeGreaterThan(3);
 
         // The same image with another config drive: only that is renewed, and again nothing boots in between.
         await writeImage(machine.context, info, sent(drives[1]));
         const second = await machine.content();
-        expect(startable(second, plain, sectorSize)).toEqual(BOTH);
-        const whole = [first, second].map(restOf);
+        expect(starts(second)).toEqual(BOTH);
+        const whole = [first, second].map(behindImage);
         expect(new Set(whole).size).toBe(2);
         for (const { after, rest } of watcher.seen())
           if (rest !== null) expect({ after, whole: whole.includes(rest) }).toEqual({ after, whole: true });
@@ -198,6 +207,55 @@ describe("nothing boots before its config drive is there", () => {
     });
   }
 });
+
+describe("a partition image", () => {
+  const watcher = new Watcher();
+  onMachine(
+    "has its config drive before its root file system; while that is renewed, GRUB does not start",
+    { size: 80 * MEBIBYTE, change: watcher.on },
+    async (machine) => {
+      const name = `${directory}/root`;
+      await tool("mkfs.ext4", "-q", name, "12M");
+      const root = await readFile(name);
+      const path = await backingFile(machine.disk);
+      const partition = { ...RAW, image_type: "partition", root_mb: 20, boot_option: "local" };
+      await serving([file(root)], root, { ...partition, deploy_boot_mode: "bios" }, async (info) => {
+        // The config drive is in the second mebibyte, the root file system begins with the third.
+        const rest = (content: Buffer) => sha256(content.subarray(MEBIBYTE, 2 * MEBIBYTE));
+        const superblock = root.subarray(1024, 2048);
+        const hasRoot = (start: Buffer) => start.subarray(2 * MEBIBYTE + 1024).indexOf(superblock) === 0;
+        watcher.medium = { path, rest, starts: (start) => (hasRoot(start) ? ["the root file system"] : []) };
+        await writeImage(machine.context, info, sent(isos[0]));
+        const first = rest(await machine.content());
+        const early = watcher.seen().filter(({ starts }) => starts.length > 0);
+        expect(early.length).toBeGreaterThan(0);
+        for (const { after, rest: drive } of early) expect({ after, drive }).toEqual({ after, drive: first });
+
+        // As grub-install leaves it.
+        const grub = Buffer.alloc(BOOT_CODE, 0xeb);
+        {
+          await using disk = await open(machine.disk, "r+");
+          await disk.write(grub, 0, BOOT_CODE, 0);
+          await disk.datasync();
+        }
+        const starts = (start: Buffer) => (start.subarray(0, BOOT_CODE).equals(grub) ? ["BIOS"] : []);
+        watcher.medium = { path, rest, starts };
+        await writeImage(machine.context, info, sent(isos[1]));
+        const content = await machine.content();
+        expect(starts(content)).toEqual(["BIOS"]);
+        const moments = watcher.seen();
+        expect(moments.some(({ held }) => held)).toBe(true);
+        for (const { after, rest: drive } of moments)
+          if (drive !== null)
+            expect({ after, whole: [first, rest(content)].includes(drive) }).toEqual({ after, whole: true });
+      });
+    },
+  );
+});
+
+async function backingFile(disk: string): Promise<string> {
+  return (await tool("losetup", "--noheadings", "--raw", "--output", "BACK-FILE", disk)).trim();
+}
 
 /** An MBR counts in sectors: the same places on a disk with larger ones. */
 function enlargeSectors(bytes: Buffer, sectorSize: number): void {
