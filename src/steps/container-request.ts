@@ -56,12 +56,14 @@ export function requestedContainer(args: JsonObject, settings: ContainerSettings
   return { image, ...configured };
 }
 
-/** Those that are given of pull_options and run_options. @throws UnusableContainerError */
+/** Those that are given of pull_options and run_options; empty ones are not, as to the reference. @throws UnusableContainerError */
 export function givenOptions(from: JsonObject): Partial<Pick<Container, "pullOptions" | "runOptions">> {
   const { pull_options: pull = null, run_options: run = null } = from;
+  const pullOptions = pull === null ? [] : optionWords("pull_options", pull);
+  const runOptions = run === null ? [] : optionWords("run_options", run);
   return {
-    ...(pull === null ? {} : { pullOptions: optionWords("pull_options", pull) }),
-    ...(run === null ? {} : { runOptions: optionWords("run_options", run) }),
+    ...(pullOptions.length === 0 ? {} : { pullOptions }),
+    ...(runOptions.length === 0 ? {} : { runOptions }),
   };
 }
 

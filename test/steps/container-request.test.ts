@@ -120,7 +120,9 @@ test("where every image is allowed the given options count, and the configured o
   const request = (args: JsonObject) => requestedContainer({ container_url: "any", ...args }, settings);
   expect(request({ run_options: "-v /dev:/dev  --rm" }).runOptions).toEqual(["-v", "/dev:/dev", "--rm"]);
   expect(request({ run_options: ["--rm", "--env A=b"] }).runOptions).toEqual(["--rm", "--env", "A=b"]);
-  expect(request({ run_options: [] }).runOptions).toEqual([]);
+  // As to the reference: nothing is said by an empty text or list.
+  for (const empty of [[], "", " ", [""]])
+    expect(request({ run_options: empty, pull_options: empty })).toEqual(request({}));
   expect(request({ run_options: null }).runOptions).toEqual(["--rm", "--network=host"]);
   expect(request({ pull_options: "--quiet" })).toMatchObject({
     pullOptions: ["--quiet"],
@@ -162,7 +164,7 @@ describe("options", () => {
       expect(() => optionWords("run_options", options)).toThrow(
         "run_options must be text or a list of texts",
       );
-    expect(givenOptions({ pull_options: "", run_options: null })).toEqual({ pullOptions: [] });
+    expect(givenOptions({ pull_options: "", run_options: null })).toEqual({});
   });
 
   test("of the configuration may stand in one text, too", () => {
