@@ -69,6 +69,12 @@ export function shownUrl(url: string): string {
   return `${protocol}//${host}${pathname}${search === "" ? "" : "?***"}`;
 }
 
+/** The same with the proxy it is fetched by, if it is: what fails may be that. */
+function shownWay(url: string, { proxy: settings }: GetSettings): string {
+  const proxy = proxyFor(url, settings);
+  return proxy === null ? shownUrl(url) : `${shownUrl(url)} (by the proxy ${shownUrl(proxy)})`;
+}
+
 /** @throws HttpFault; or the signal's reason when aborted */
 export async function httpGet(
   system: System,
@@ -82,7 +88,7 @@ export async function httpGet(
     const response = await oneGet(system, current, authorization, settings, options);
     if (response.status === (options.continuation === undefined ? 200 : 206)) return response;
     if (!REDIRECTS.includes(response.status))
-      throw await statusFault(system.clock.now(), response, current, options.continuation);
+      throw await statusFault(system.clock.now(), response, current, settings, options.continuation);
     const next = await redirectTarget(response, current);
     if (next.host !== current.host) authorization = null;
     authorization = authorizationInUrl(next) ?? authorization;
@@ -122,7 +128,7 @@ async function oneGet(
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof HttpError)) throw error;
-    throw new HttpFault(`GET ${shownUrl(bare.href)}: ${error.reason}`, { cause: error });
+    throw new HttpFault(`GET ${shownWay(bare.href, settings)}: ${error.reason}`, { cause: error });
   }
 }
 
@@ -152,6 +158,7 @@ async function statusFault(
   now: number,
   response: HttpResponse,
   url: URL,
+  settings: GetSettings,
   continuation: Continuation | undefined,
 ): Promise<HttpFault> {
   const { status, headers } = response;
@@ -167,7 +174,7 @@ async function statusFault(
     .map(([name, value]) => `${name}: ${value}`)
     .join(", ");
   return new HttpFault(
-    `Received status code ${status} from ${shownUrl(url.href)}, expected ${continuation === undefined ? 200 : 206}. ` +
+    `Received status code ${status} from ${shownWay(url.href, settings)}, expected ${continuation === undefined ? 200 : 206}. ` +
       `Response body: ${await quotedBody(response)} Response headers: ${shownHeaders}`,
     {
       permanent: status >= 400 && status < 500 && !PASSING_CLIENT_ERRORS.includes(status),

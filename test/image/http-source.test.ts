@@ -518,6 +518,21 @@ describe("through a proxy", () => {
     expect(proxy.requests).toHaveLength(1);
     expect(direct.requests).toHaveLength(1);
   });
+
+  test("which is named, without its password, when the image does not come", async () => {
+    const proxied = async (proxy: string) => {
+      const base = plan(["http://images.invalid/x"], { retries: 0 });
+      const settings = { ...base.settings, proxy: { proxies: { http: proxy }, noProxy: null } };
+      const error = await failure(fetchImage(quickSystem(), { ...base, settings }));
+      return (error as ImageDownloadError).details;
+    };
+    const name = (port: number) => `http://images.invalid/x (by the proxy http://127.0.0.1:${port}/)`;
+    expect(await proxied("http://user:password@127.0.0.1:1")).toContain(`GET ${name(1)}: ECONNREFUSED`);
+    const { port } = await serve(answer(502));
+    expect(await proxied(`http://user:password@127.0.0.1:${port}`)).toContain(
+      `Received status code 502 from ${name(port)}, expected 200.`,
+    );
+  });
 });
 
 describe("abort", () => {
