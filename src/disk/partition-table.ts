@@ -31,7 +31,15 @@ export type PartitionTable = {
 };
 
 /** There is no table, or one that cannot be used; the message is the reason. */
-export class PartitionTableError extends Error {}
+export class PartitionTableError extends Error {
+  /** Partitions it names all the same. */
+  readonly partitions: number;
+
+  constructor(message: string, partitions = 0) {
+    super(message);
+    this.partitions = partitions;
+  }
+}
 
 export const EFI_SYSTEM_PARTITION_GUID = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b";
 export const EFI_SYSTEM_PARTITION_MBR = "ef";
@@ -69,11 +77,13 @@ export async function readPartitionTable(disk: DiskReader): Promise<PartitionTab
 function requireInside(disk: DiskReader, partitions: readonly Partition[]): void {
   const beyond = partitions.find(({ start, size }) => size <= 0 || start + size > disk.size);
   if (beyond === undefined) return;
-  if (beyond.size <= 0) throw new PartitionTableError(`partition ${beyond.number} ends before it begins`);
+  if (beyond.size <= 0)
+    throw new PartitionTableError(`partition ${beyond.number} ends before it begins`, partitions.length);
   throw new PartitionTableError(
     `partition ${beyond.number} ends beyond the end of the disk (at byte ${beyond.start + beyond.size} of ${disk.size}): ` +
       "the image was cut off or shrunk without its table, or the table was made for a disk with another sector size than " +
       `this one's ${disk.sectorSize} bytes`,
+    partitions.length,
   );
 }
 

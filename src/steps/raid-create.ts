@@ -165,7 +165,7 @@ async function partitionCount(system: RaidContext["system"], disk: string): Prom
   try {
     return (await readPartitionTable(device)).partitions.length;
   } catch (error) {
-    if (error instanceof PartitionTableError) return 0;
+    if (error instanceof PartitionTableError) return error.partitions;
     throw error;
   }
 }

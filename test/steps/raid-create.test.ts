@@ -127,6 +127,30 @@ describe("refused with nothing written", () => {
     expect(machine.commands).toEqual([]);
   });
 
+  test("where a disk has partitions that do not end on it, as one moved from a larger disk", async () => {
+    const machine = new RaidMachine(["sda", "sdb"]);
+    const { blockDevices } = machine.system;
+    const sector = new Uint8Array(512);
+    sector.set([0x55, 0xaa], 510);
+    // Type 83, from sector 2048 on, 2^31 sectors.
+    sector.set([0, 0, 0, 0, 0x83, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0x80], 446);
+    const moved: typeof blockDevices = {
+      open: async (path, mode) => {
+        const device = await blockDevices.open(path, mode);
+        if (path !== "/dev/sdb") return device;
+        const read = async (buffer: Uint8Array, offset: number) => {
+          buffer.set(sector.subarray(offset, offset + buffer.length));
+          return buffer.length;
+        };
+        return { ...device, read };
+      },
+    };
+    Object.assign(machine.system, { blockDevices: moved });
+    const { run } = create(machine, software(MIRROR));
+    expect(await thrower(run())).toThrow(/Partitions were detected on devices \/dev\/sdb,/);
+    expect(machine.commands).toEqual([]);
+  });
+
   test("where a whole disk is part of an array", async () => {
     const machine = new RaidMachine(["sda", "sdb"]);
     machine.addArray("md7", ["sda", "sdb"], "host:theirs");
