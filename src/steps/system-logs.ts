@@ -158,8 +158,12 @@ async function regularFiles(system: System, archive: LogArchive, root: string): 
       archive.note(`${memberName(path)}: left out, there are too many files`);
       continue;
     }
-    for (const name of await system.files.list(path))
-      waiting.push({ path: `${path === "/" ? "" : path}/${name}`, depth: depth + 1 });
+    try {
+      for (const name of await system.files.list(path))
+        waiting.push({ path: `${path === "/" ? "" : path}/${name}`, depth: depth + 1 });
+    } catch (error) {
+      archive.note(`${memberName(path)}: left out, ${errorText(error)}`);
+    }
   }
   return found;
 }

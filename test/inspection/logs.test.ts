@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { Config } from "../../src/config/config.ts";
 import { collectLogs } from "../../src/inspection/logs.ts";
 import { collectUsb } from "../../src/inspection/usb.ts";
+import { FileError } from "../../src/system/files.ts";
 import { inspectedMachine } from "./support.ts";
 
 const JOURNAL = {
@@ -23,6 +25,16 @@ describe("the collector logs", () => {
     const machine = await inspectedMachine({ programs });
     expect(await collectLogs(machine)).toEqual({});
     expect(machine.warnings().join()).toContain("the inspection data come without logs");
+  });
+
+  test("is absent when anything else about them fails: data without logs are worth more than none", async () => {
+    const machine = await inspectedMachine({ programs: JOURNAL });
+    machine.system.files.kind = async (path) => {
+      throw new FileError("looking at", path, "EIO");
+    };
+    const collected = await collectLogs({ ...machine, config: Config.of({ log_dir: "/var/log/agent" }) });
+    expect(collected).toEqual({});
+    expect(machine.warnings().join()).toContain("without logs: looking at /var/log/agent: ");
   });
 
   test("begins when the collectors before it have ended", async () => {

@@ -5,7 +5,7 @@ import { gunzipSync } from "node:zlib";
 import { unpackTar } from "modern-tar";
 import { collectSystemLogs, type SystemLogsOptions } from "../../src/steps/system-logs.ts";
 import { realClock } from "../../src/system/clock.ts";
-import { realFiles } from "../../src/system/files.ts";
+import { FileError, realFiles } from "../../src/system/files.ts";
 import { createLogger } from "../../src/system/log.ts";
 import { createRun, type RunOptions } from "../../src/system/programs.ts";
 import type { System } from "../../src/system/system.ts";
@@ -92,6 +92,21 @@ describe("what is in the archive", () => {
     ]);
     expect(text("dmesg")).toBe("kernel\n");
     expect(text("var/log/apt/history.log")).toBe("second\n");
+  });
+
+  test("a directory that cannot be read is noted, and the others are taken", async () => {
+    const system = recordedSystem({
+      programs: { dmesg: { stdout: "kernel\n" } },
+      files: { "/var/log/messages": "first\n", "/var/log/bad/x": "second\n" },
+    });
+    const list = system.files.list.bind(system.files);
+    system.files.list = async (path) => {
+      if (path === "/var/log/bad") throw new FileError("listing", path, "EIO");
+      return list(path);
+    };
+    const members = await unpack(await collectSystemLogs(system, options()));
+    expect(members.get("var/log/messages")?.text).toBe("first\n");
+    expect(members.get("collection-notes")?.text).toContain("var/log/bad: left out, listing /var/log/bad: ");
   });
 
   test("with a journal /var/log is not taken, but what is asked for by path is, and so is given text", async () => {
