@@ -6,6 +6,7 @@ import { constants, type Stats } from "node:fs";
 import fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { errnoText } from "./errno.ts";
+import { copyExtendedAttributes } from "./extended-attributes.ts";
 
 export type FileKind = "file" | "directory" | "link" | "block" | "character" | "other";
 
@@ -18,8 +19,8 @@ export interface Files {
   /** Replaces a file atomically (written beside it, flushed, renamed). `mode` as in chmod, default 0o644. */
   write(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
   /**
-   * Puts a file in its place when all of `content` is on the disk, and not before; what is not given of `as` stays as it was, or becomes
-   * mode 0o644 of the agent's own user.
+   * Puts a file in its place when all of `content` is on the disk, and not before; what is not given of `as` stays as it was, SELinux's
+   * label too, or becomes mode 0o644 of the agent's own user. A link is replaced, not followed.
    */
   place(path: string, content: Uint8Array | AsyncIterable<Uint8Array>, as: FileAttributes): Promise<void>;
   changeMode(path: string, mode: number): Promise<void>;
@@ -139,7 +140,9 @@ export const realFiles: Files = {
   async place(path, content, as) {
     const writing = <T>(work: () => Promise<T>) => named("writing", path, work);
     // Mostly there is none; whatever else is wrong with the place, the writing will say.
-    const old = await fs.lstat(path).catch(() => null);
+    const found = await fs.lstat(path).catch(() => null);
+    // Of a link there is nothing to be kept: its mode is 0777 and means nothing.
+    const old = found?.isFile() === true ? found : null;
     const temporary = `${path}.${randomBytes(6).toString("hex")}.new`;
     try {
       const handle = await writing(() => fs.open(temporary, "wx", 0o600));
@@ -148,6 +151,8 @@ export const realFiles: Files = {
         const chunks = content instanceof Uint8Array ? [content] : content;
         for await (const chunk of chunks) await writing(() => handle.writeFile(chunk));
         await writing(async () => {
+          const lost = old === null ? null : copyExtendedAttributes(path, handle.fd);
+          if (lost !== null) throw new FileError(`keeping the attribute ${lost} of`, path, "EIO");
           await handle.chown(as.owner ?? old?.uid ?? -1, as.group ?? old?.gid ?? -1);
           // After the owner: changing that takes set-user-id bits away.
           await handle.chmod(as.mode ?? (old === null ? 0o644 : old.mode & 0o7777));

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { FileError, realFiles } from "../../src/system/files.ts";
+import { tool } from "../support/loop-device.ts";
 import { thrower } from "../support/rejection.ts";
 
 let directory: string;
@@ -50,6 +51,33 @@ describe("writing", () => {
 
   test("into a directory that is not there is an error, not a new directory", async () => {
     expect(await code(realFiles.write(`${directory}/none/file`, "x"))).toBe("ENOENT");
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "a file takes the place of another with its mode and SELinux label, not with what is said of its content",
+    async () => {
+      const path = `${directory}/labelled`;
+      await writeFile(path, "old");
+      await chmod(path, 0o640);
+      const python = (script: string) => tool("python3", "-c", `import os; path = "${path}"; ${script}`);
+      await python(
+        "os.setxattr(path, 'security.selinux', b'etc_t'); os.setxattr(path, 'trusted.sum', b'of the old')",
+      );
+      await realFiles.place(path, new TextEncoder().encode("new"), { mode: null, owner: null, group: null });
+      expect(await realFiles.readText(path)).toBe("new");
+      expect((await stat(path)).mode & 0o7777).toBe(0o640);
+      expect(await python("print([(name, os.getxattr(path, name)) for name in os.listxattr(path)])")).toBe(
+        "[('security.selinux', b'etc_t')]\n",
+      );
+    },
+  );
+
+  test("and of a link as if nothing had been there: a link's mode means nothing", async () => {
+    const path = `${directory}/link-to-replace`;
+    await symlink("elsewhere", path);
+    await realFiles.place(path, new Uint8Array(1), { mode: null, owner: null, group: null });
+    expect((await lstat(path)).mode & 0o7777).toBe(0o644);
+    expect((await lstat(path)).isFile()).toBe(true);
   });
 
   test("in place needs the file to exist", async () => {
