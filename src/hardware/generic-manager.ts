@@ -79,7 +79,7 @@ export class GenericHardwareManager implements HardwareManager {
   async initialize(signal?: AbortSignal): Promise<void> {
     if (await this.#guard.inRamdisk()) {
       await unmountConfigDrive(this.#system);
-      await prepareMachine(this.#system);
+      await prepareMachine(this.#system, signal);
     } else {
       this.#log.info("not in a ramdisk: no arrays are assembled, no iSCSI disks attached, no drivers loaded");
     }

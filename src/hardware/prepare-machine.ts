@@ -6,6 +6,7 @@ import { errorText } from "../errors.ts";
 import { loadModules } from "../system/kernel-modules.ts";
 import { ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
+import { startDegradedArrays } from "./degraded-arrays.ts";
 import { enableMultipath } from "./multipath.ts";
 
 /** What speaks to a BMC, and makes its device node. Both bring ipmi_msghandler. */
@@ -19,14 +20,15 @@ const OPEN_FIRMWARE = "/proc/device-tree";
 /** Seconds for one program: arrays of many disks and iSCSI targets answer slowly. */
 const TIMEOUT = 180;
 
-export async function prepareMachine(system: System): Promise<void> {
-  await Promise.all([prepareDisks(system), loadModules(system, IPMI_MODULES, "no IPMI driver")]);
+export async function prepareMachine(system: System, signal?: AbortSignal): Promise<void> {
+  await Promise.all([prepareDisks(system, signal), loadModules(system, IPMI_MODULES, "no IPMI driver")]);
 }
 
 /** In this order: each may make the disks that the next one works on. */
-async function prepareDisks(system: System): Promise<void> {
+async function prepareDisks(system: System, signal?: AbortSignal): Promise<void> {
   await attachFirmwareIscsi(system);
   await assembleArrays(system);
+  await startDegradedArrays(system, signal);
   await enableMultipath(system);
 }
 
