@@ -39,10 +39,11 @@ function optionsOrExit(): { machines: readonly string[]; record: boolean } {
   }
 }
 
-async function compileRecorder(output: string): Promise<string> {
+/** One file, which the runtime in the agent's executable runs: a second executable would not fit into the smallest machines. */
+async function bundleRecorder(directory: string): Promise<string> {
   const entry = join(import.meta.dir, "../hardware/recording/record-machine.ts");
-  await Bun.build({ entrypoints: [entry], compile: { target: "bun-linux-x64-baseline", outfile: output } });
-  return output;
+  await Bun.build({ entrypoints: [entry], target: "bun", outdir: directory });
+  return join(directory, "record-machine.js");
 }
 
 const options = optionsOrExit();
@@ -54,7 +55,7 @@ const agent = join(directory, "agent");
 await buildAgent(agent, directory, signal);
 // Here and not in the tests, because it has no time limit of theirs.
 await ramdiskBase({ report: console.log, signal });
-const recorder = options.record ? await compileRecorder(join(directory, "record-machine")) : null;
+const recorder = options.record ? await bundleRecorder(directory) : null;
 const tests = Bun.spawn(
   [process.execPath, "test", "--timeout", String(TIMEOUT_MS), join(import.meta.dir, "matrix/matrix.ts")],
   {

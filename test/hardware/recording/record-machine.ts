@@ -1,6 +1,6 @@
 // Records the machine it runs on: the output of every program and the content of every file that the hardware
-// layer may ask for, as JSON. It only reads. `bun run test:vm -- --record` compiles it and runs it in the machines of the VM
-// matrix, after the agent; it also runs on the development machine:
+// layer may ask for, as JSON. It only reads. `bun run test:vm -- --record` bundles it and runs it in the machines of the VM
+// matrix, after the agent and by the agent's own runtime; it also runs on the development machine:
 //
 //   bun test/hardware/recording/record-machine.ts OUTPUT
 
@@ -15,11 +15,14 @@ import {
 } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
+import { parseChannelInfo } from "../../../src/hardware/ipmitool.ts";
 import { realSupportedLinkModes } from "../../../src/system/ethtool.ts";
 import { splitDeviceNumber } from "../../../src/system/files.ts";
-import type { StoredFile, StoredMachine } from "./recording.ts";
+import type { StoredFile, StoredMachine, StoredProgram } from "./recording.ts";
 
 const IPMI_CHANNELS = existsSync("/dev/ipmi0") ? Array.from({ length: 11 }, (_, index) => index + 1) : [];
+
+const CHANNEL_INFO = ["ipmitool", "exec", "/proc/self/fd/0"];
 
 const PROGRAMS: readonly (readonly string[])[] = [
   ["udevadm", "settle"],
@@ -30,20 +33,7 @@ const PROGRAMS: readonly (readonly string[])[] = [
   ["lshw", "-quiet", "-json"],
   ["dmidecode", "-t", "bios", "-t", "processor", "-t", "memory"],
   ["multipath", "-ll"],
-  ...(IPMI_CHANNELS.length > 0 ? [["ipmitool", "exec", "/proc/self/fd/0"]] : []),
-  ...IPMI_CHANNELS.flatMap((channel) => [
-    ["ipmitool", "lan", "print", `${channel}`],
-    ["ipmitool", "lan6", "print", `${channel}`],
-    ["ipmitool", "lan6", "print", `${channel}`, "enables"],
-    ["ipmitool", "lan6", "print", `${channel}`, "dynamic_addr"],
-    ["ipmitool", "lan6", "print", `${channel}`, "static_addr"],
-  ]),
 ];
-
-/** What programs are told on their standard input, by command line. */
-const INPUTS: Readonly<Record<string, string>> = {
-  "ipmitool exec /proc/self/fd/0": IPMI_CHANNELS.map((channel) => `channel info ${channel}\n`).join(""),
-};
 
 const machine: StoredMachine = {
   hostname: hostname(),
@@ -52,15 +42,8 @@ const machine: StoredMachine = {
   files: {},
 };
 
-for (const argv of PROGRAMS) {
-  const executable = Bun.which(argv[0] ?? "");
-  if (executable === null) continue;
-  const { exitCode, stdout, stderr } = Bun.spawnSync([executable, ...argv.slice(1)], {
-    env: { PATH: process.env.PATH ?? "", LC_ALL: "C", LANG: "C" },
-    stdin: Buffer.from(INPUTS[argv.join(" ")] ?? ""),
-  });
-  machine.programs[argv.join(" ")] = { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
-}
+for (const argv of PROGRAMS) recordProgram(argv);
+if (IPMI_CHANNELS.length > 0) recordBmc();
 
 for (const path of [
   "/proc/cmdline",
@@ -103,12 +86,39 @@ for (const name of entries("/sys/block", /^sd/))
 recordEntries("/dev/disk/by-id", /./, [""]);
 recordEntries("/dev/disk/by-path", /./, [""]);
 recordEntries("/run/udev/data", /^b/, [""]);
+recordEntries("/sys/firmware", /./, [""]);
+recordEntries("/sys/module", /^(?:dm_multipath|ipmi_)/, [""]);
 recordEntries("/dev", /^(?:ipmi|sd|sr|vd|nvme\d+n|md|fd\d|zram|dm-)/, [""]);
 
 const output = process.argv[2];
 if (output === undefined) throw new Error("usage: record-machine OUTPUT");
 writeFileSync(output, `${JSON.stringify(machine, null, 1)}\n`);
 console.log(`record: written to ${output}`);
+
+function recordProgram(argv: readonly string[], input = ""): StoredProgram | null {
+  const executable = Bun.which(argv[0] ?? "");
+  if (executable === null) return null;
+  const { exitCode, stdout, stderr } = Bun.spawnSync([executable, ...argv.slice(1)], {
+    env: { PATH: process.env.PATH ?? "", LC_ALL: "C", LANG: "C" },
+    stdin: Buffer.from(input),
+  });
+  const program = { exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+  machine.programs[argv.join(" ")] = program;
+  return program;
+}
+
+/** The channels that the agent asks: those behind which the BMC says there is a LAN. An emulated one takes its time for each. */
+function recordBmc(): void {
+  const input = IPMI_CHANNELS.map((channel) => `channel info ${channel}\n`).join("");
+  const info = recordProgram(CHANNEL_INFO, input);
+  if (info === null) return;
+  const { lans, others } = parseChannelInfo(info);
+  for (const channel of lans.length + others < IPMI_CHANNELS.length ? IPMI_CHANNELS : lans) {
+    recordProgram(["ipmitool", "lan", "print", `${channel}`]);
+    for (const what of [[], ["enables"], ["dynamic_addr"], ["static_addr"]])
+      recordProgram(["ipmitool", "lan6", "print", `${channel}`, ...what]);
+  }
+}
 
 function entries(directory: string, wanted: RegExp): string[] {
   if (!existsSync(directory)) return [];

@@ -19,6 +19,7 @@ const COMMAND_TIME = 10 * MINUTE;
 /** Bytes of the disk that carries answers out. */
 const OUTPUT_SIZE = 16 * 2 ** 20;
 const RECORD = "/dev/disk/by-id/virtio-RECORD";
+const RECORDER = "/usr/local/lib/record-machine.js";
 
 export const NODE_UUID = "11111111-2222-3333-4444-555555555555";
 export const COLLECTORS = [
@@ -53,7 +54,7 @@ export type Findings = {
 };
 
 /**
- * Boots the machine, asks, and switches it off. `recorder` is the compiled record-machine.ts; with it the machine is recorded
+ * Boots the machine, asks, and switches it off. `recorder` is record-machine.ts as one file; with it the machine is recorded
  * in the state in which the agent saw it.
  */
 export async function askMachine(
@@ -95,13 +96,7 @@ async function startMachine(
     { path: "/srv/cgi-bin/continue", content: RECEIVER, mode: 0o755 },
     ...(options.recorder === null
       ? []
-      : [
-          {
-            path: "/usr/local/bin/record-machine",
-            content: await Bun.file(options.recorder).bytes(),
-            mode: 0o755,
-          },
-        ]),
+      : [{ path: RECORDER, content: await Bun.file(options.recorder).bytes() }]),
   ];
   const ramdisk = await composeRamdisk(await ramdiskBase({ report: console.log }), {
     ...{ agent: options.agent, files, output: join(directory, "ramdisk.cpio") },
@@ -148,7 +143,9 @@ async function ask(vm: Machine, record: boolean): Promise<Omit<Findings, "leases
     data: JSON.parse(await takeOut(INSPECTION)),
     log,
     seconds: { inventory, lshw, collectors: slowestCollector(log) },
-    recording: record ? await readOut(vm, `record-machine ${RECORD} && sync`) : null,
+    recording: record
+      ? await readOut(vm, `BUN_BE_BUN=1 ironic-python-agent ${RECORDER} ${RECORD} && sync`)
+      : null,
   };
 }
 
