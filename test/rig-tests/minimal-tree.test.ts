@@ -10,6 +10,7 @@ const LEFT_OUT = [
   "biosdevname",
   "chronyd",
   "dmidecode",
+  "docker",
   "ethtool",
   "fio",
   "iscsistart",
