@@ -97,7 +97,8 @@ export async function wipeAfterFailure(
   disk: string,
 ): Promise<void> {
   try {
-    await using device = await system.blockDevices.open(disk, "write-exclusive");
+    // Not exclusively: udev may have activated a volume group or an array of the image's.
+    await using device = await system.blockDevices.open(disk, "write");
     await wipeEnds(device);
   } catch (error) {
     system.log.error(`cannot wipe the start and the end of ${disk} after a failed deploy`, error);

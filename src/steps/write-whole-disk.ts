@@ -82,7 +82,8 @@ async function readWrittenTable(system: WriteImageContext["system"], disk: strin
 
 async function fixBackupGpt(system: WriteImageContext["system"], disk: string, nodeUuid: string) {
   try {
-    await using device = await system.blockDevices.open(disk, "write-exclusive");
+    // Not exclusively: udev may have activated a volume group or an array of the image's.
+    await using device = await system.blockDevices.open(disk, "write");
     if (await moveBackupGpt(device)) system.log.info(`moved the backup GPT to the end of ${disk}`);
   } catch (error) {
     // The primary table is whole, or it would not have been read: the system boots without the backup.

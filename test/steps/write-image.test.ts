@@ -2,7 +2,8 @@
 // machine's disks. The host guard is on; the override for test machines makes loop devices fair game, and nothing else.
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { type FileHandle, mkdtemp, open as openFile, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { gzipSync } from "node:zlib";
 import { Config } from "../../src/config/config.ts";
@@ -22,9 +23,10 @@ import {
 import type { Json, JsonObject } from "../../src/json.ts";
 import { Deployment } from "../../src/steps/deployment.ts";
 import { writeImage, writeImageStep } from "../../src/steps/write-image.ts";
-import { realBlockDevices } from "../../src/system/block-device.ts";
+import { type OpenMode, realBlockDevices } from "../../src/system/block-device.ts";
 import { ProgramFailedError } from "../../src/system/programs.ts";
 import { createSystem } from "../../src/system/real.ts";
+import type { System } from "../../src/system/system.ts";
 import { type Answer, answer, faultServer, file, hangUp, silence } from "../support/fault-server.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
 import {
@@ -430,23 +432,67 @@ describe("a config drive", () => {
       expect(sha256(await content())).toBe(before);
     });
 
-  onMachine(
-    "that finds no room leaves nothing that would boot without it",
-    { size: IMAGE + MEBIBYTE },
-    async ({ context, content, deployment }) => {
-      const full = await partitionedImage(directory, (path) => tool("sgdisk", "-n", "1:0:0", path));
-      const drive = gzipSync(Buffer.concat([await configDrive(), Buffer.alloc(3 * MEBIBYTE)])).toString(
-        "base64",
-      );
-      await serving([file(full)], full, RAW, async (info) => {
-        const error = await failure(writeImage(context, info, drive));
-        expect(error).toBeInstanceOf(DeploymentError);
-        expect(error.details).toContain("Failed to create config drive on disk");
+  {
+    const held: FileHandle[] = [];
+    /** As udev's rules do, which activate volume groups: a partition of the image is held as soon as its table is on the disk. */
+    const holding = (system: System): System => {
+      let written = false;
+      const open = async (path: string, mode: OpenMode) => {
+        if (mode === "read" && written && held.length === 0) {
+          await tool("partprobe", path);
+          held.push(await openFile(`${path}p1`, constants.O_RDWR | constants.O_EXCL));
+        }
+        // The image's way to the disk comes after the wipe's, which leaves no table.
+        if (mode === "write-exclusive") written = true;
+        return await system.blockDevices.open(path, mode);
+      };
+      return { ...system, blockDevices: { open } };
+    };
+    onMachine("goes beside a partition in use", { change: holding }, async ({ disk, context, content }) => {
+      const iso = await configDrive();
+      await serving([file(gptImage)], gptImage, RAW, async (info) => {
+        await writeImage(context, info, gzipSync(iso).toString("base64"));
       });
-      expect(isZero((await content()).subarray(0, MEBIBYTE))).toBe(true);
-      expect(deployment.partitionUuids).toEqual({});
-    },
-  );
+      expect(held).toHaveLength(1);
+      for (const partition of held) await partition.close();
+      const image = gptImage.subarray(MEBIBYTE, -MEBIBYTE);
+      expect((await content()).subarray(MEBIBYTE).indexOf(image)).toBe(0);
+      expect(await tool("sgdisk", "-v", disk)).toContain("No problems found");
+      expect((await partitionBytes(disk, iso.length)).equals(iso)).toBe(true);
+    });
+  }
+
+  for (const inUse of [false, true]) {
+    const held: FileHandle[] = [];
+    /** As udev's rules do, which activate volume groups: a partition of the image is held when the config drive's turn comes. */
+    const holding = (system: System): System => ({
+      ...system,
+      run: async (argv, options) => {
+        if (inUse && argv.includes("-n") && held.length === 0)
+          held.push(await openFile(`${argv.at(-1)}p1`, constants.O_RDWR | constants.O_EXCL));
+        return system.run(argv, options);
+      },
+    });
+    onMachine(
+      `that finds no room leaves nothing that would boot without it${inUse ? ", also with a partition in use" : ""}`,
+      { size: IMAGE + MEBIBYTE, change: holding },
+      async ({ context, content, deployment }) => {
+        const full = await partitionedImage(directory, (path) => tool("sgdisk", "-n", "1:0:0", path));
+        const drive = gzipSync(Buffer.concat([await configDrive(), Buffer.alloc(3 * MEBIBYTE)])).toString(
+          "base64",
+        );
+        await serving([file(full)], full, RAW, async (info) => {
+          const error = await failure(writeImage(context, info, drive));
+          expect(error).toBeInstanceOf(DeploymentError);
+          expect(error.details).toContain("Failed to create config drive on disk");
+        });
+        expect(held).toHaveLength(inUse ? 1 : 0);
+        for (const partition of held) await partition.close();
+        expect(isZero((await content()).subarray(0, MEBIBYTE))).toBe(true);
+        expect(deployment.partitionUuids).toEqual({});
+      },
+    );
+  }
 });
 
 describe("refused with the disk untouched", () => {
