@@ -4,6 +4,7 @@
 import { IncompatibleNumaFormatError } from "../errors.ts";
 import { interfaceNames } from "../hardware/network-interfaces.ts";
 import type { JsonObject } from "../json.ts";
+import { FileError } from "../system/files.ts";
 import type { System } from "../system/system.ts";
 import type { Collector } from "./collector.ts";
 
@@ -24,8 +25,9 @@ export const collectNuma: Collector = async ({ system }) => {
     ]);
     return { numa_topology: { ram, cpus: cpus.flat(), nics } };
   } catch (error) {
-    if (!(error instanceof IncompatibleNumaFormatError)) throw error;
-    system.log.warning(`the NUMA topology is left out: ${error.details}`);
+    if (!(error instanceof IncompatibleNumaFormatError || error instanceof FileError)) throw error;
+    const reason = error instanceof FileError ? error.message : error.details;
+    system.log.warning(`the NUMA topology is left out: ${reason}`);
     return {};
   }
 };

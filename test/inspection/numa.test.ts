@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { collectNuma } from "../../src/inspection/numa.ts";
 import type { JsonObject } from "../../src/json.ts";
+import { FileError } from "../../src/system/files.ts";
 import { loadMachine } from "../hardware/recording/recording.ts";
 import type { RecordedFile } from "../support/recorded-system.ts";
 import { inspectedMachine } from "./support.ts";
@@ -75,6 +76,17 @@ describe("numa-topology", () => {
       expect(data).toEqual({});
       expect(warnings).toHaveLength(1);
     }
+  });
+
+  test("is left out, which is no failure, when a node cannot be looked into", async () => {
+    const machine = await inspectedMachine({ files: twoNodes() });
+    const list = machine.system.files.list.bind(machine.system.files);
+    machine.system.files.list = async (path) => {
+      if (path.endsWith("node1")) throw new FileError("listing", path, "EIO");
+      return list(path);
+    };
+    expect(await collectNuma(machine)).toEqual({});
+    expect(machine.warnings().join()).toContain(`the NUMA topology is left out: listing ${NODES}/node1: `);
   });
 
   test("is left out on a machine without nodes", async () => {

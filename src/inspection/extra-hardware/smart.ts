@@ -69,6 +69,8 @@ const CONTROLLERS = [
   { vendor: "HP", product: "LOGICAL VOLUME", way: "cciss" },
 ] as const;
 const MOST_DISKS_BEHIND = 24;
+/** So many of them: there may be as many volumes, which are asked beside each other already. */
+const BEHIND_AT_ONCE = 4;
 
 /** Seconds: a disk that sleeps wakes up first. */
 const TIMEOUT = 60;
@@ -151,10 +153,11 @@ async function behindController(system: System, disk: string, volume: string): P
   const controller = CONTROLLERS.find((one) => vendor === one.vendor && product.includes(one.product));
   if (controller === undefined) return [];
   const numbers = Array.from({ length: MOST_DISKS_BEHIND }, (_, number) => number);
-  const found = await mapLimited(numbers, async (number) => {
+  const ask = async (number: number) => {
     const way = `${controller.way},${number}`;
     return parseScsi(`${disk}{${way}}`, await smartctl(system, ["-a", `/dev/${disk}`, "-d", way]));
-  });
+  };
+  const found = await mapLimited(numbers, ask, BEHIND_AT_ONCE);
   return found.flat();
 }
 
