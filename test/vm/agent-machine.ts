@@ -65,6 +65,10 @@ export async function bootAgent(options: {
   readonly secureBoot?: boolean;
   readonly disks: readonly DiskOptions[];
   readonly qemuArguments?: readonly string[];
+  /** MiB; 2048 unless given. */
+  readonly memoryMiB?: number;
+  /** The smallest ramdisk instead of the rig's with everything. */
+  readonly minimal?: boolean;
   /** More lines for the agent's configuration file. */
   readonly configuration?: string;
   /** Ports of the machine that are to be reached, besides the API's. */
@@ -75,9 +79,9 @@ export async function bootAgent(options: {
   await mkdir(WORK, { recursive: true });
   const agent = await builtAgent();
   const directory = await mkdtemp(`${WORK}/`);
-  const { secureBoot = false } = options;
+  const { secureBoot = false, minimal = secureBoot } = options;
   const ramdisk = await composeRamdisk(
-    await (secureBoot ? minimalRamdiskBase : ramdiskBase)({ report: console.log }),
+    await (minimal ? minimalRamdiskBase : ramdiskBase)({ report: console.log }),
     {
       agent,
       files: [
@@ -98,7 +102,8 @@ export async function bootAgent(options: {
   const medium = join(directory, "medium");
   if (secureBoot) await makeBootMedium(medium, { ...ramdisk, cmdline: CMDLINE });
   const machine = await Machine.create({
-    ...{ name: "agent", directory, firmware: options.firmware, secureBoot, memoryMiB: 2048, cpus: 2 },
+    ...{ name: "agent", directory, firmware: options.firmware, secureBoot, cpus: 2 },
+    memoryMiB: options.memoryMiB ?? 2048,
     disks: [
       ...options.disks,
       ...(secureBoot
