@@ -10,6 +10,8 @@ export type FileSystemIdentity = {
   readonly uuid: string | null;
   /** `ext4`, `vfat`, `swap` …; null without one. */
   readonly type: string | null;
+  /** Bytes of the smallest piece it reads or writes. */
+  readonly blockSize: number | null;
   /** Of the partition it is in: a GUID, or `<disk signature>-<number>`. */
   readonly partUuid: string | null;
 };
@@ -37,6 +39,7 @@ export async function probeFileSystem(
     label: values.get("LABEL") ?? null,
     uuid: values.get("UUID") ?? null,
     type: values.get("TYPE") ?? null,
+    blockSize: Number(values.get("BLOCK_SIZE")) || null,
     partUuid: values.get("PART_ENTRY_UUID") ?? null,
   };
 }

@@ -126,12 +126,26 @@ class PreparedDisk {
     if (ephemeral !== undefined && !preserveEphemeral)
       await makeFileSystem(system, ephemeral, { type, label: LABELS.ephemeral, signal });
     await rescanPartitions(system, this.#job.disk, rescanOptions(this.#context));
+    await this.#requireMountable(paths.get("root"));
     const esp = bootMode === "uefi" ? await this.#uuid(paths.get("efi system partition")) : null;
     return {
       partitions: Object.fromEntries(paths),
       "root uuid": await this.#uuid(paths.get("root")),
       "efi system partition uuid": esp,
     };
+  }
+
+  /** No kernel mounts a file system with blocks smaller than the disk's sectors: the machine would not come up. */
+  async #requireMountable(root: string | undefined): Promise<void> {
+    if (root === undefined) return;
+    const { type, blockSize } = await probeFileSystem(this.#context.system, root, this.#context.signal);
+    await using device = await this.#context.system.blockDevices.open(root, "read");
+    if (blockSize === null || blockSize >= device.sectorSize) return;
+    throw new DeploymentError(
+      `The image's ${type} file system has blocks of ${blockSize} bytes, which cannot be mounted on ${this.#job.disk} with ` +
+        `its sectors of ${device.sectorSize} bytes. Make the image with blocks of ${device.sectorSize} bytes (for ext4: ` +
+        `mkfs.ext4 -b ${device.sectorSize}), or choose another disk by root device hints.`,
+    );
   }
 
   async #prepare(): Promise<PartitionPaths> {

@@ -17,6 +17,8 @@ const MEBIBYTE = 1024 * 1024;
 const ROOT_UUID = "0f2b9c3e-6f0d-4c2a-8a39-1d7f5e2b6c11";
 
 let root: Buffer;
+/** With blocks of 4096 bytes; the other's are smaller, as a file system of this size gets them. */
+let largeBlocks: Buffer;
 let qcow2: Buffer;
 let fat: Buffer;
 
@@ -31,6 +33,7 @@ beforeAll(async () => {
   root = await made(16 * MEBIBYTE, "mkfs.ext4", "-q", "-U", ROOT_UUID);
   await tool("qemu-img", "convert", "-f", "raw", "-O", "qcow2", path, `${path}.qcow2`);
   qcow2 = await readFile(`${path}.qcow2`);
+  largeBlocks = await made(16 * MEBIBYTE, "mkfs.ext4", "-q", "-b", "4096");
   fat = await made(MEBIBYTE, "mkfs.vfat", "-n", "config-2");
   await rm(path);
   await rm(`${path}.qcow2`);
@@ -151,7 +154,7 @@ onMachine(
   { sectorSize: 4096 },
   async ({ disk, context }) => {
     context.node.properties = { capabilities: "disk_label:gpt,boot_mode:bios" };
-    await serving([file(root)], root, { ...PARTITION, swap_mb: 8 }, async (info) => {
+    await serving([file(largeBlocks)], largeBlocks, { ...PARTITION, swap_mb: 8 }, async (info) => {
       await writeImage(context, info, null);
     });
     await using device = await context.system.blockDevices.open(disk, "read");
@@ -163,6 +166,22 @@ onMachine(
       [2, 8, "0657fd6d"],
       [10, 20, "0fc63daf"],
     ]);
+  },
+);
+
+onMachine(
+  "a root file system with blocks smaller than the disk's sectors, which no kernel mounts",
+  { sectorSize: 4096 },
+  async ({ context, content }) => {
+    await serving([file(root)], root, PARTITION, async (info) => {
+      const error = await failure(writeImage(context, info, null));
+      expect(error).toBeInstanceOf(DeploymentError);
+      expect(error.details).toContain("The image's ext4 file system has blocks of 1024 bytes");
+      expect(error.details).toContain("its sectors of 4096 bytes");
+    });
+    const disk = await content();
+    for (const end of [disk.subarray(0, MEBIBYTE), disk.subarray(-MEBIBYTE)])
+      expect(end.every((byte) => byte === 0)).toBe(true);
   },
 );
 
