@@ -13,16 +13,55 @@ import { findDevicesByHints, RootDeviceHintError } from "./root-device-hints.ts"
 /** Cannot be aborted: it only reads. */
 const NEVER = new AbortController().signal;
 
+export type LeftAlone = {
+  /** Arrays that a kept one shares its disks with: their content was taken, and their place is the kept one's. */
+  readonly emptiedArraysToo: boolean;
+  /** The disks under the arrays that are to be kept: what is written to one is the end of its array. */
+  readonly disksUnderArraysToo?: boolean;
+};
+
 /**
- * The devices without those to be left alone. Partitions go with their disk or array.
+ * The devices without those to be left alone. Partitions go with their disk or array, and arrays with any of their disks.
  * @throws DeviceNotFound if the list cannot be understood: then nobody knows what to spare
  */
 export async function withoutSkipped(
   system: System,
   node: JsonObject | null,
   devices: readonly BlockDevice[],
-  options: { readonly emptiedArraysToo: boolean },
+  { emptiedArraysToo, disksUnderArraysToo }: LeftAlone,
 ): Promise<BlockDevice[]> {
+  const hinted = disksByHints(system, node, devices);
+  const skipped = new Set(hinted);
+  for (const { device, decision, holders } of await sparedArrays(system, node, hinted)) {
+    if (decision.fate === "keep" || (emptiedArraysToo && decision.fate === "wipe")) skipped.add(device);
+    if (decision.fate === "keep" && disksUnderArraysToo === true)
+      for (const disk of holders) skipped.add(disk);
+  }
+  const left: BlockDevice[] = [];
+  for (const device of devices) if (!(await isOn(system, device.name, skipped))) left.push(device);
+  return left;
+}
+
+/**
+ * Names of the devices that the hints of the list mean, with their partitions: whatever is on them, nothing is written there.
+ * @throws DeviceNotFound as withoutSkipped
+ */
+export async function skippedByHints(
+  system: System,
+  node: JsonObject | null,
+  devices: readonly BlockDevice[],
+): Promise<Set<string>> {
+  const hinted = disksByHints(system, node, devices);
+  const found = new Set<string>();
+  for (const { name } of devices) if (await isOn(system, name, hinted)) found.add(name);
+  return found;
+}
+
+function disksByHints(
+  system: System,
+  node: JsonObject | null,
+  devices: readonly BlockDevice[],
+): ReadonlySet<string> {
   const skipped = new Set<string>();
   for (const hints of skippedDisks(node)) {
     const matching = matchingDevices(devices, hints);
@@ -32,16 +71,13 @@ export async function withoutSkipped(
         `${matching.map(({ name }) => name).join(", ")} is left alone: skip_block_devices has ${JSON.stringify(hints)}`,
       );
   }
-  for (const { device, decision } of await sparedArrays(system, node))
-    if (decision.fate === "keep" || (options.emptiedArraysToo && decision.fate === "wipe"))
-      skipped.add(device);
-  if (skipped.size === 0) return [...devices];
-  const left: BlockDevice[] = [];
-  for (const device of devices) {
-    const disk = await diskOfPartition(system, device.name.slice("/dev/".length).replaceAll("/", "!"));
-    if (!skipped.has(device.name) && !(disk !== null && skipped.has(devicePath(disk)))) left.push(device);
-  }
-  return left;
+  return skipped;
+}
+
+async function isOn(system: System, device: string, disks: ReadonlySet<string>): Promise<boolean> {
+  if (disks.size === 0 || disks.has(device)) return disks.has(device);
+  const disk = await diskOfPartition(system, device.slice("/dev/".length).replaceAll("/", "!"));
+  return disk !== null && disks.has(devicePath(disk));
 }
 
 function skippedDisks(node: JsonObject | null): JsonObject[] {
@@ -64,10 +100,14 @@ function matchingDevices(devices: readonly BlockDevice[], hints: JsonObject): Bl
   }
 }
 
-async function sparedArrays(system: System, node: JsonObject | null): Promise<DecidedArray[]> {
+async function sparedArrays(
+  system: System,
+  node: JsonObject | null,
+  disks: ReadonlySet<string>,
+): Promise<DecidedArray[]> {
   const names = node === null ? [] : skippedVolumes(node);
-  if (names.length === 0) return [];
+  if (names.length === 0 && disks.size === 0) return [];
   const arrays = [];
   for (const device of await listArrays(system)) arrays.push(await readArray(system, device, NEVER));
-  return decideFates(arrays, names);
+  return decideFates(arrays, names, disks);
 }

@@ -20,7 +20,7 @@ import {
 import type { Step, StepKind } from "../steps/step.ts";
 import type { BlockDevice, ManagerContext, Work } from "./manager.ts";
 import { findDevicesByHints, RootDeviceHintError } from "./root-device-hints.ts";
-import { withoutSkipped } from "./skip-list.ts";
+import { skippedByHints, withoutSkipped } from "./skip-list.ts";
 
 /** For callers that neither report nor abort. */
 const IDLE: Work = { signal: new AbortController().signal, report: () => undefined };
@@ -36,6 +36,7 @@ export class StorageSteps {
     this.#raid = {
       disks: () => this.#names(false),
       devices: () => this.#names(true),
+      spared: (node) => this.#spared(node),
       matching: (hints) => this.#matching(hints),
       volumeCreated: (device, isRootVolume) => void this.#volumes.set(device, isRootVolume),
       volumesDeleted: () => this.#volumes.clear(),
@@ -101,7 +102,10 @@ export class StorageSteps {
   /** The disks to choose the root device from: without those to be left alone, and without arrays that are not for it. */
   async installable(node: JsonObject | null, disks: readonly BlockDevice[]): Promise<BlockDevice[]> {
     const { system } = this.#context;
-    const left = await withoutSkipped(system, node, disks, { emptiedArraysToo: false });
+    const left = await withoutSkipped(system, node, disks, {
+      emptiedArraysToo: false,
+      disksUnderArraysToo: true,
+    });
     const taken = new Set<string>();
     for (const [device, isRootVolume] of this.#volumes) {
       if (isRootVolume) continue;
@@ -128,6 +132,11 @@ export class StorageSteps {
   async #erasable(node: JsonObject): Promise<string[]> {
     const devices = await this.#list(node, { includePartitions: true, emptiedArraysToo: true });
     return devices.map(({ name }) => name);
+  }
+
+  async #spared(node: JsonObject): Promise<ReadonlySet<string>> {
+    const devices = await this.#context.dispatch("listBlockDevices", { includePartitions: true });
+    return skippedByHints(this.#context.system, node, devices);
   }
 
   async #names(includePartitions: boolean): Promise<string[]> {

@@ -29,8 +29,9 @@ export async function validateRaid(
   host: RaidHost,
   raidConfig: JsonObject,
 ): Promise<LogicalDisk[]> {
+  const spared = await host.spared(node);
   return parseRaidConfiguration(raidConfig, node, {
-    deviceCount: (await host.disks()).length,
+    deviceCount: (await host.disks()).filter((disk) => !spared.has(disk)).length,
     hasSkipList: skippedVolumes(node).length > 0,
   });
 }
@@ -51,12 +52,13 @@ export async function createRaid(
     return {};
   }
   const wanted = await validateRaid(context, host, raidConfig);
-  const { logicalDisks, keptDisks } = await stillToMake(context, wanted);
+  const spared = await host.spared(context.node);
+  const { logicalDisks, keptDisks } = await stillToMake(context, wanted, spared);
   if (logicalDisks.length === 0) {
     system.log.info("all arrays of the configuration are there already and are kept");
     return raidConfig;
   }
-  const chosen = await chooseDisks(context, host, logicalDisks, keptDisks);
+  const chosen = await chooseDisks(context, host, logicalDisks, [...keptDisks, ...spared]);
   const disks = [...new Set([...chosen.values()].flat())];
   await requireUsable(context, disks);
   await requireRoom(context, chosen);
@@ -78,11 +80,19 @@ export async function createRaid(
 }
 
 /** Without those that exist already and are kept, and the disks on which arrays stay. */
-async function stillToMake({ system, node, signal }: RaidContext, wanted: readonly LogicalDisk[]) {
+async function stillToMake(
+  { system, node, signal }: RaidContext,
+  wanted: readonly LogicalDisk[],
+  spared: ReadonlySet<string>,
+) {
   const skipped = skippedVolumes(node);
   if (skipped.length === 0) return { logicalDisks: wanted, keptDisks: [] };
   const arrays = [];
-  for (const device of await listArrays(system)) arrays.push(await readArray(system, device, signal));
+  for (const device of await listArrays(system)) {
+    const array = await readArray(system, device, signal);
+    // What is on a disk that is left alone is not this configuration's business.
+    if (!array.holders.some((holder) => spared.has(holder))) arrays.push(array);
+  }
   return {
     logicalDisks: withoutExisting(wanted, decideFates(arrays, skipped), skipped),
     keptDisks: arrays.flatMap(({ holders }) => holders),

@@ -21,15 +21,16 @@ const PASSES = 2;
  */
 export async function deleteRaid(context: RaidContext, host: RaidHost): Promise<void> {
   const { system, report } = context;
-  let arrays = await scan(context);
+  const spared = await host.spared(context.node);
+  let arrays = await scan(context, spared);
   // One pass also without arrays: it clears superblocks of arrays that are not complete enough to be seen.
   for (let pass = 1; pass <= PASSES; pass += 1) {
     report({
       phase: `deleting ${arrays.length} arrays, pass ${pass}`,
       ...{ done: pass - 1, total: PASSES, unit: "passes", rate: null },
     });
-    await deletePass(context, host, arrays);
-    arrays = await scan(context);
+    await deletePass(context, host, arrays, spared);
+    arrays = await scan(context, spared);
     if (arrays.every(({ decision }) => decision.fate !== "delete")) {
       host.volumesDeleted();
       system.log.info("all software RAID arrays are deleted, but for those to be kept");
@@ -44,18 +45,22 @@ export async function deleteRaid(context: RaidContext, host: RaidHost): Promise<
 }
 
 /** All arrays, also those that were not running, with what is to become of them. */
-async function scan({ system, node, signal }: RaidContext): Promise<DecidedArray[]> {
+async function scan(
+  { system, node, signal }: RaidContext,
+  disks: ReadonlySet<string>,
+): Promise<DecidedArray[]> {
   await assembleArrays(system, signal);
   await settleUdev(system, signal);
   const arrays = [];
   for (const device of await listArrays(system)) arrays.push(await readArray(system, device, signal));
-  return decideFates(arrays, skippedVolumes(node));
+  return decideFates(arrays, skippedVolumes(node), disks);
 }
 
 async function deletePass(
   context: RaidContext,
   host: RaidHost,
   arrays: readonly DecidedArray[],
+  leftAlone: ReadonlySet<string>,
 ): Promise<void> {
   const { system, signal } = context;
   const members = await examineAll(context, host, arrays);
@@ -84,7 +89,7 @@ async function deletePass(
   }
   const protectedDisks = new Set<string>();
   for (const member of protectedMembers) protectedDisks.add(await diskOf(system, member));
-  const spared = new Set([...protectedMembers, ...protectedDisks, ...inUse]);
+  const spared = new Set([...protectedMembers, ...protectedDisks, ...inUse, ...leftAlone]);
   const left = new Set(await listArrays(system));
   // Partitions before their disks.
   for (const device of [...(await host.devices())].reverse())

@@ -11,6 +11,8 @@ export type RaidHost = {
   readonly disks: () => Promise<readonly string[]>;
   /** The same with the partitions after them. */
   readonly devices: () => Promise<readonly string[]>;
+  /** Devices, and partitions on them, that the operator wants left alone whatever is on them. @throws DeviceNotFound */
+  readonly spared: (node: JsonObject) => Promise<ReadonlySet<string>>;
   /** Those of `disks` that satisfy all the root device hints. @throws SoftwareRAIDError if the hints are wrong */
   readonly matching: (hints: JsonObject) => Promise<readonly string[]>;
   /** An array was made and the operator said whether it is for the operating system. */

@@ -1,4 +1,5 @@
-// Arrays that an operator wants to keep through cleaning and a new RAID configuration: those named in the node's skip_block_devices.
+// Arrays that an operator wants to keep through cleaning and a new RAID configuration: those named in the node's skip_block_devices, and
+// those on a disk that it has.
 // What shares a disk with one of them cannot be taken apart, because the disk's partition table has to stay; it is
 // emptied instead and keeps its place. Source: hardware specification 9.6.
 
@@ -25,9 +26,18 @@ export function skippedVolumes(node: JsonObject): string[] {
   return list.map((entry) => member(entry, "volume_name")).filter((name) => typeof name === "string");
 }
 
-/** What is to become of each array. */
-export function decideFates(arrays: readonly RaidArray[], skipped: readonly string[]): DecidedArray[] {
-  const kept = arrays.filter(({ name }) => name !== null && skipped.includes(name));
+/** What is to become of each array. @param disks those on which nothing may be written */
+export function decideFates(
+  arrays: readonly RaidArray[],
+  skipped: readonly string[],
+  disks: ReadonlySet<string> = new Set(),
+): DecidedArray[] {
+  const kept = arrays.filter(
+    ({ name, device, holders }) =>
+      (name !== null && skipped.includes(name)) ||
+      disks.has(device) ||
+      holders.some((holder) => disks.has(holder)),
+  );
   return arrays.map((array): DecidedArray => {
     if (kept.includes(array)) return { ...array, decision: { fate: "keep" } };
     const neighbour = kept.find(({ holders }) => holders.some((disk) => array.holders.includes(disk)));

@@ -42,6 +42,30 @@ describe("arrays", () => {
     expect(await arrays(true)).toEqual([]);
     expect(await left(machine, [])).toContain("/dev/md1");
   });
+
+  test("on a disk that is left alone are left alone with it: to write to them is to write to it", async () => {
+    const machine = new RaidMachine(["sda", "sdb", "sdc"]);
+    for (const name of ["sda", "sdb", "sdc"]) machine.addPartition(name);
+    machine.addArray("md0", ["sda1", "sdb1"], "node:data");
+    expect(await left(machine, [{ name: "/dev/sdb" }])).toEqual([
+      "/dev/sda",
+      "/dev/sdc",
+      "/dev/sda1",
+      "/dev/sdc1",
+    ]);
+  });
+
+  test("that are to be kept can be asked for with their disks, which an image would end them on", async () => {
+    const machine = new RaidMachine(["sda", "sdb", "sdc"]);
+    for (const name of ["sda", "sdb"]) machine.addPartition(name);
+    machine.addArray("md0", ["sda1", "sdb1"], "node:data");
+    const devices = machine.disks.map((name) => disk({ name }));
+    const node = { properties: { skip_block_devices: [{ volume_name: "data" }] } };
+    const options = { emptiedArraysToo: false, disksUnderArraysToo: true };
+    expect((await withoutSkipped(machine.system, node, devices, options)).map(({ name }) => name)).toEqual([
+      "/dev/sdc",
+    ]);
+  });
 });
 
 test("whatever the list is, it spares something or fails", async () => {

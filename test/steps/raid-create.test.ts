@@ -11,8 +11,15 @@ const BIOS = { properties: { capabilities: "boot_mode:bios" } };
 const MIRROR = { raid_level: "1", size_gb: 1 };
 const MIRROR_ALL = { raid_level: "1", size_gb: "MAX" };
 
-function create(machine: RaidMachine, config: JsonObject, node: JsonObject = BIOS, options = {}) {
-  const { context, host, ...rest } = harness(machine, { ...node, target_raid_config: config }, options);
+function create(
+  machine: RaidMachine,
+  config: JsonObject,
+  node: JsonObject = BIOS,
+  options = {},
+  spared: ReadonlySet<string> = new Set(),
+) {
+  const target = { ...node, target_raid_config: config };
+  const { context, host, ...rest } = harness(machine, target, options, spared);
   return { ...rest, run: () => createConfigurationStep(host).run(context as StepContext, {}) };
 }
 
@@ -114,6 +121,31 @@ describe("physical_disks", () => {
     expect(await thrower(none)).toThrow(/it matches none of \/dev\/sda, \/dev\/sdb/);
     expect(machine.commands).toEqual([]);
   });
+});
+
+test("a disk that is to be left alone is none of all disks, and hints do not find it", async () => {
+  const spared = new Set(["/dev/sdb"]);
+  const machine = new RaidMachine(["sda", "sdb", "sdc"]);
+  await create(machine, software(MIRROR), BIOS, {}, spared).run();
+  expect(machine.arrays).toEqual({ md0: ["sda1", "sdc1"] });
+  expect(machine.commands.filter((line) => line.includes("sdb"))).toEqual([]);
+  const hints = [{ name: "/dev/sda" }, { name: "/dev/sdb" }];
+  const hinted = create(
+    new RaidMachine(["sda", "sdb"]),
+    software({ ...MIRROR, physical_disks: hints }),
+    BIOS,
+    {},
+    spared,
+  );
+  expect(await thrower(hinted.run())).toThrow(/it matches none of \/dev\/sda/);
+  const three = create(
+    new RaidMachine(["sda", "sdb", "sdc"]),
+    software(MIRROR, { raid_level: "5", size_gb: 1 }),
+    BIOS,
+    {},
+    spared,
+  );
+  expect(await thrower(three.run())).toThrow(/level 5 needs at least 3 disks, and the machine has 2/);
 });
 
 describe("refused with nothing written", () => {

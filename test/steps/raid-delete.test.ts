@@ -7,8 +7,8 @@ import { rejection, thrower } from "../support/rejection.ts";
 import { RaidMachine } from "./raid-machine.ts";
 import { harness, software } from "./raid-support.ts";
 
-function remove(machine: RaidMachine, node: JsonObject = {}) {
-  const { context, host, ...rest } = harness(machine, node);
+function remove(machine: RaidMachine, node: JsonObject = {}, spared: ReadonlySet<string> = new Set()) {
+  const { context, host, ...rest } = harness(machine, node, {}, spared);
   return { ...rest, run: () => deleteConfigurationStep(host).run(context as StepContext, {}) };
 }
 
@@ -62,6 +62,17 @@ test("on clean disks one pass runs and succeeds; it clears superblocks of arrays
   expect(
     stray.commands.filter((line) => line.includes("--zero")).map((line) => line.split(" ").at(-1)),
   ).toEqual([...["/dev/sdb2", "/dev/sdb1", "/dev/sda2", "/dev/sda1"]]);
+});
+
+test("nothing is written on a disk that is to be left alone, nor to the array that is on it", async () => {
+  const machine = new RaidMachine(["sda", "sdb", "sdc", "sdd"]);
+  for (const disk of ["sda", "sdb", "sdc", "sdd"]) machine.addPartition(disk);
+  machine.addArray("md0", ["sda1", "sdb1"], "node:root");
+  machine.addArray("md1", ["sdc1", "sdd1"], "elsewhere:data");
+  await remove(machine, {}, new Set(["/dev/sdc", "/dev/sdc1"])).run();
+  expect(machine.arrays).toEqual({ md1: ["sdc1", "sdd1"] });
+  expect(machine.superblocks).toEqual(["sdc1", "sdd1"]);
+  expect(machine.commands.filter((line) => /sd[cd]|md1/.test(line))).toEqual([]);
 });
 
 // hardware 13.82

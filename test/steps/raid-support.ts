@@ -20,6 +20,7 @@ export function harness(
   machine: RaidMachine,
   node: JsonObject = {},
   options: Partial<OptionValues> = {},
+  spared: ReadonlySet<string> = new Set(),
 ): RaidHarness {
   const reports: Progress[] = [];
   const volumes: string[] = [];
@@ -34,6 +35,7 @@ export function harness(
     host: {
       disks: async () => machine.disks,
       devices: async () => machine.devices,
+      spared: async () => spared,
       matching: async ({ name }) => machine.disks.filter((disk) => name === undefined || name === disk),
       volumeCreated: (device, isRootVolume) => void volumes.push(`${device} ${isRootVolume}`),
       volumesDeleted: () => void volumes.splice(0),

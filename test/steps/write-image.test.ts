@@ -799,7 +799,7 @@ describe("failed in the middle: nothing bootable remains", () => {
     await expectNothingBootable(machine);
   });
 
-  // deploy 11.60; that it is made anew as FAT where it can be: test/vm/deploy.test.ts.
+  // deploy 11.60; that it is made anew as FAT where it can be: test/vm/config-drive.test.ts.
   onMachine(
     "an ISO for a config drive that nobody could read on this disk, and that cannot be made anew",
     {
