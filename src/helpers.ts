@@ -1,5 +1,5 @@
 // The operator's helpers: what the agent sees of a machine and offers to do with it, as JSON or as a table. They only look:
-// disks are not waited for, and steps are listed without initializing anything.
+// disks are not waited for, steps are listed without initializing anything, and nothing is touched that an agent works on.
 
 import type { Config } from "./config/config.ts";
 import { ConfigurationError } from "./config/configuration-error.ts";
@@ -14,6 +14,7 @@ import { installedPlugins, loadPlugins, type PluginOutcome } from "./hardware/pl
 import type { PluginSource } from "./hardware/plugins/plugin.ts";
 import { collectIntrospectionData } from "./inspection/introspection.ts";
 import { isJsonObject, type JsonObject } from "./json.ts";
+import { mapLimited } from "./map-limited.ts";
 import { Deployment } from "./steps/deployment.ts";
 import type { StepKind } from "./steps/step.ts";
 import { printable } from "./system/printable.ts";
@@ -26,7 +27,10 @@ export type Answer = { readonly text: string; readonly exitCode: number };
 
 const KINDS: readonly StepKind[] = ["clean", "deploy", "service"];
 
-/** The inventory, as JSON as Ironic gets it. */
+/**
+ * The inventory, as JSON as Ironic gets it. Where no agent runs the machine is made ready as by an agent: arrays are assembled,
+ * multipath maps made, drivers loaded. One that runs has done so, and what it does now may not bear that.
+ */
 export async function describeInventory(
   system: System,
   config: Config,
@@ -34,13 +38,26 @@ export async function describeInventory(
 ): Promise<string> {
   const managers = managersFor(system, config, installedPlugins);
   try {
-    await managers.load();
+    if (await anotherRuns(system)) await managers.evaluate();
+    else await managers.load();
     const inventory = await managers.inventory({ useCache: true });
     if (format === "json") return JSON.stringify(inventory, null, 2);
     return inventoryTable(inventory, await rootDiskWithoutHints(managers));
   } finally {
     await managers.stop();
   }
+}
+
+/** Whether this executable runs in another process, too. */
+async function anotherRuns({ files }: System): Promise<boolean> {
+  const [executable, own] = await Promise.all([
+    files.readLink("/proc/self/exe"),
+    files.readLink("/proc/self"),
+  ]);
+  if (executable === null) return false;
+  const others = (await files.list("/proc")).filter((name) => /^\d+$/.test(name) && name !== own);
+  const executables = await mapLimited(others, (name) => files.readLink(`/proc/${name}/exe`));
+  return executables.includes(executable);
 }
 
 /** Not guessed from the inventory: disks of the running system are in it, and nothing is written to them. */

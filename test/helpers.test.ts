@@ -10,7 +10,7 @@ import { checkInstallation, describeInventory, describeSteps, findRootDevice } f
 import { table } from "../src/table.ts";
 import { loadMachine } from "./hardware/recording/recording.ts";
 import { RAMDISK_FILES } from "./hardware/support.ts";
-import { recordedSystem } from "./support/recorded-system.ts";
+import { type Recording, recordedSystem } from "./support/recorded-system.ts";
 import { rejection } from "./support/rejection.ts";
 
 let directory: string;
@@ -125,6 +125,27 @@ describe("on a recorded machine", () => {
     expect(text).toMatch(/^boot +uefi$/m);
     const { text: rootDisk } = await findRootDevice(await machine(), Config.of(), []);
     expect(text).toMatch(new RegExp(`^root disk +${rootDisk}, if there are no hints$`, "m"));
+  });
+
+  test("the inventory touches nothing while an agent runs, and makes the machine ready where none does", async () => {
+    const programs = async (files: Recording["files"]) => {
+      const recording = await loadMachine("qemu-bios");
+      const system = recordedSystem({
+        ...recording,
+        files: { ...recording.files, ...RAMDISK_FILES, ...files },
+      });
+      await describeInventory(system, Config.of(), "json");
+      return new Set(system.calls.map(([program]) => program));
+    };
+    const executable = { link: "/usr/local/bin/ironic-python-agent" };
+    const mounts = RAMDISK_FILES["/proc/self/mountinfo"] ?? "";
+    const self = { "/proc/self": { link: "77" }, "/proc/77/exe": executable, "/proc/77/mountinfo": mounts };
+    const alone = await programs({ ...self, "/proc/1/exe": { link: "/usr/bin/init" } });
+    expect([...alone]).toContain("mdadm");
+    const beside = await programs({ ...self, "/proc/300/exe": executable });
+    for (const program of ["mdadm", "modprobe", "multipath", "multipathd", "iscsistart", "umount"])
+      expect([...beside]).not.toContain(program);
+    expect([...beside]).toContain("lsblk");
   });
 
   test("the table names no root disk where the only one is the running system's", async () => {
