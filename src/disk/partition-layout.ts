@@ -49,6 +49,8 @@ const FIRST_MIB = 1;
 /** parted refuses a partition that ends in the last MiB, where a GPT keeps its backup. */
 const LAST_MIB = 1;
 const MBR_PARTITIONS = 4;
+/** For the first sector of a partition, and for how many it has. */
+const MAX_MBR_SECTORS = 2 ** 32 - 1;
 const MEBIBYTE = 1024 * 1024;
 
 export function planPartitions(request: LayoutRequest): PartitionLayout {
@@ -86,7 +88,11 @@ export function planPartitions(request: LayoutRequest): PartitionLayout {
 }
 
 /** What makes the layout impossible on a disk of `diskBytes`; null if nothing does. */
-export function layoutFault({ label, partitions }: PartitionLayout, diskBytes: number): string | null {
+export function layoutFault(
+  { label, partitions }: PartitionLayout,
+  diskBytes: number,
+  sectorSize: number,
+): string | null {
   if (label === "msdos" && partitions.length > MBR_PARTITIONS)
     return (
       `${partitions.length} partitions are needed (${partitions.map(({ role }) => role).join(", ")}), and an ` +
@@ -98,6 +104,13 @@ export function layoutFault({ label, partitions }: PartitionLayout, diskBytes: n
     return (
       `the partitions need ${end} MiB (${partitions.map(({ role, sizeMiB }) => `${role} ${sizeMiB}`).join(", ")}), ` +
       `and the disk has ${available}`
+    );
+  const most = (MAX_MBR_SECTORS * sectorSize) / MEBIBYTE;
+  const far = partitions.find(({ startMiB, sizeMiB }) => startMiB > most || sizeMiB > most);
+  if (label === "msdos" && far !== undefined)
+    return (
+      `the partition ${far.role} begins at ${far.startMiB} MiB and has ${far.sizeMiB} MiB, and an msdos partition table has no ` +
+      `number above ${Math.floor(most)} MiB; use the disk label gpt`
     );
   return null;
 }

@@ -24,7 +24,7 @@ export async function requireLayoutFits(
   layout: PartitionLayout,
 ): Promise<void> {
   await using device = await system.blockDevices.open(disk, "read");
-  const fault = layoutFault(layout, device.size);
+  const fault = layoutFault(layout, device.size, device.sectorSize);
   if (fault !== null) throw new DeploymentError(`Disk partitioning failed on device ${disk}: ${fault}.`);
 }
 

@@ -1,4 +1,6 @@
 import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import fc from "fast-check";
 import {
   type LayoutRequest,
@@ -7,6 +9,7 @@ import {
   partedArguments,
   planPartitions,
 } from "../../src/disk/partition-layout.ts";
+import { tool } from "../support/loop-device.ts";
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -56,17 +59,49 @@ test("deploy 3.4: one parted call, with an empty word for no file system", () =>
 
 test("deploy 11.47, 11.48: what cannot work is said before the disk is touched", () => {
   const five = planPartitions({ ...REQUEST, ephemeralMiB: 1, swapMiB: 1, configDriveMiB: 1 });
-  expect(layoutFault(five, 2 ** 40)).toBeNull();
+  expect(layoutFault(five, 2 ** 40, 512)).toBeNull();
   const gptNeeded = {
     ...five,
     partitions: [...five.partitions, ...five.partitions.slice(0, 1)],
   };
-  expect(layoutFault(gptNeeded, 2 ** 40)).toContain("has room for 4; use the disk label gpt");
-  expect(layoutFault(planPartitions(REQUEST), 5002 * MEBIBYTE)).toBeNull();
-  expect(layoutFault(planPartitions(REQUEST), 5002 * MEBIBYTE - 1)).toBe(
+  expect(layoutFault(gptNeeded, 2 ** 40, 512)).toContain("has room for 4; use the disk label gpt");
+  expect(layoutFault(planPartitions(REQUEST), 5002 * MEBIBYTE, 512)).toBeNull();
+  expect(layoutFault(planPartitions(REQUEST), 5002 * MEBIBYTE - 1, 512)).toBe(
     "the partitions need 5001 MiB (root 5000), and the disk has 5000",
   );
 });
+
+// deploy 11.48
+test("an msdos table counts sectors in 32 bits, as parted says as well", async () => {
+  const path = `${await mkdtemp(`${tmpdir()}/layout-`)}/disk`;
+  try {
+    for (const [rootMiB, swapMiB, fits] of [
+      [2_097_151, 0, true],
+      [2_097_152, 0, false],
+      [1000, 2_097_100, true],
+      [1000, 2_097_151, false],
+    ] as const) {
+      const layout = planPartitions({ ...REQUEST, rootMiB, swapMiB });
+      const fault = layoutFault(layout, 4 * 2 ** 40, 512);
+      if (fits) expect(fault).toBeNull();
+      else expect(fault).toEndWith("no number above 2097151 MiB; use the disk label gpt");
+      await tool("truncate", "--size=0", path);
+      await tool("truncate", "--size=4T", path);
+      const made = tool("parted", ...partedArguments(path, layout)).then(
+        () => true,
+        () => false,
+      );
+      expect(await made).toBe(fits);
+      // Larger sectors reach further, and a GPT has no such limit.
+      expect(layoutFault(layout, 4 * 2 ** 40, 4096)).toBeNull();
+      expect(
+        layoutFault(planPartitions({ ...REQUEST, label: "gpt", rootMiB, swapMiB }), 4 * 2 ** 40, 512),
+      ).toBeNull();
+    }
+  } finally {
+    await rm(path.replace(/\/disk$/, ""), { recursive: true });
+  }
+}, 60_000);
 
 test("no two partitions overlap, and numbers have no gaps", () => {
   const size = fc.nat(10_000);
