@@ -36,10 +36,9 @@ export async function describeInventory(
   config: Config,
   format: PrintFormat,
 ): Promise<string> {
-  const managers = managersFor(system, config, installedPlugins);
+  const managers = managersFor(system, config, installedPlugins, await anotherRuns(system));
   try {
-    if (await anotherRuns(system)) await managers.evaluate();
-    else await managers.load();
+    await managers.load();
     const inventory = await managers.inventory({ useCache: true });
     if (format === "json") return JSON.stringify(inventory, null, 2);
     return inventoryTable(inventory, await rootDiskWithoutHints(managers));
@@ -172,7 +171,7 @@ export async function introspect(system: System, config: Config, signal: AbortSi
   const stopLast = () => made.pop()?.stop();
   const loadManagers = async () => {
     await stopLast();
-    const managers = createManagers(system, config, installedPlugins);
+    const managers = createManagers(system, config, installedPlugins, await anotherRuns(system));
     made.push(managers);
     await managers.load(signal);
     return managers;
@@ -205,14 +204,25 @@ function parseHints(text: string): JsonObject {
 }
 
 /** A helper shows the machine as it is now. */
-function managersFor(system: System, config: Config, plugins: PluginSource): HardwareManagers {
+function managersFor(
+  system: System,
+  config: Config,
+  plugins: PluginSource,
+  besideAgent = false,
+): HardwareManagers {
   config.override("disk_wait_attempts", 0, "helper");
-  return createManagers(system, config, plugins);
+  return createManagers(system, config, plugins, besideAgent);
 }
 
-function createManagers(system: System, config: Config, plugins: PluginSource): HardwareManagers {
+function createManagers(
+  system: System,
+  config: Config,
+  plugins: PluginSource,
+  besideAgent: boolean,
+): HardwareManagers {
   const deployment = new Deployment();
-  return new HardwareManagers({ system, config, deployment, factories: BUILT_IN_MANAGERS, plugins });
+  const factories = BUILT_IN_MANAGERS;
+  return new HardwareManagers({ system, config, deployment, factories, plugins, besideAgent });
 }
 
 function stepTable(lists: StepLists): string {

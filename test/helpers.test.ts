@@ -6,7 +6,13 @@ import { tmpdir } from "node:os";
 import { Config } from "../src/config/config.ts";
 import { ConfigurationError } from "../src/config/configuration-error.ts";
 import { missingPrograms, OPTIONAL_PROGRAMS } from "../src/hardware/optional-programs.ts";
-import { checkInstallation, describeInventory, describeSteps, findRootDevice } from "../src/helpers.ts";
+import {
+  checkInstallation,
+  describeInventory,
+  describeSteps,
+  findRootDevice,
+  introspect,
+} from "../src/helpers.ts";
 import { table } from "../src/table.ts";
 import { loadMachine } from "./hardware/recording/recording.ts";
 import { RAMDISK_FILES } from "./hardware/support.ts";
@@ -127,7 +133,7 @@ describe("on a recorded machine", () => {
     expect(text).toMatch(new RegExp(`^root disk +${rootDisk}, if there are no hints$`, "m"));
   });
 
-  test("the inventory touches nothing while an agent runs, and makes the machine ready where none does", async () => {
+  test("inventory and inspection touch nothing while an agent runs, and make the machine ready where none does", async () => {
     const programs = async (files: Recording["files"]) => {
       const recording = await loadMachine("qemu-bios");
       const system = recordedSystem({
@@ -135,6 +141,8 @@ describe("on a recorded machine", () => {
         files: { ...recording.files, ...RAMDISK_FILES, ...files },
       });
       await describeInventory(system, Config.of(), "json");
+      const values = { inspection_callback_url: "http://192.0.2.1/", inspection_collectors: ["default"] };
+      await introspect(system, Config.of(values), new AbortController().signal);
       return new Set(system.calls.map(([program]) => program));
     };
     const executable = { link: "/usr/local/bin/ironic-python-agent" };

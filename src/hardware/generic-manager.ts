@@ -77,7 +77,9 @@ export class GenericHardwareManager implements HardwareManager {
   }
 
   async initialize(signal?: AbortSignal): Promise<void> {
-    if (await this.#guard.inRamdisk()) {
+    if (this.#context.besideAgent) {
+      this.#log.info("an agent runs here: what it has made ready is left as it is");
+    } else if (await this.#guard.inRamdisk()) {
       await unmountConfigDrive(this.#system);
       await prepareMachine(this.#system, signal);
     } else {

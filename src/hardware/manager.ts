@@ -116,6 +116,8 @@ export type ManagerContext = {
   /** lshw's tree, from one run for all who ask at the same time: it looks at the whole machine. @throws as Lshw.tree */
   readonly lshw: () => Promise<JsonObject>;
   readonly metrics: Metrics;
+  /** An agent runs in another process: it has made the machine ready, and works on it. */
+  readonly besideAgent: boolean;
 };
 
 /** Makes a manager; called once per agent. */

@@ -48,6 +48,8 @@ export type HardwareManagersOptions = {
   /** Finds the managers that are not built in; they come after those that are. */
   readonly plugins?: PluginSource;
   readonly metrics?: Metrics;
+  /** See ManagerContext. */
+  readonly besideAgent?: boolean;
 };
 
 /** What a step is called with. */
@@ -263,6 +265,7 @@ export class HardwareManagers {
       dispatchOwn: (method, args, work) => this.dispatchOwn(method, args, work),
       managers: () => this.#ranked.map(({ manager }) => manager),
       filterDevices: (kind, devices) => this.filterDevices(kind, devices),
+      besideAgent: this.#options.besideAgent ?? false,
       lshw: () => this.lshw.tree(),
     };
   }
