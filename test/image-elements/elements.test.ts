@@ -119,6 +119,17 @@ test("every program the agent may call is in the image, or left out for a reason
   expect(missing).toEqual([]);
 });
 
+test("docs/install.md names every program that the agent may call, with its package", () => {
+  const text = readFileSync(join(ELEMENTS, "../../docs/install.md"), "utf8");
+  const rows = text.split("\n").filter((line) => line.startsWith("| "));
+  // A package is named where it is called otherwise than the program.
+  const unnamed = OPTIONAL_PROGRAMS.filter(
+    ({ program, package: name }) =>
+      !rows.some((row) => row.includes(`\`${program}\``) && (program === name || row.includes(`(${name})`))),
+  );
+  expect(unnamed.map(({ program }) => program)).toEqual([]);
+});
+
 test("the agent's unit starts it again after a failure only, and not in a rescued machine", () => {
   const unit = readFileSync(
     join(ELEMENTS, "ironic-agent-ramdisk/init-scripts/systemd/ironic-python-agent.service"),
