@@ -14,6 +14,10 @@ import { partitionPath } from "./partitions.ts";
 import { type RescanOptions, rescanPartitions } from "./rescan.ts";
 import { wipeDiskMetadata, wipeSignatures } from "./wipe.ts";
 
+const OLD_ESP =
+  " Agents before release 9 made the EFI system partition 200 MiB large: the option efi_system_partition_size of [disk_utils] brings " +
+  "that back.";
+
 /** Device node by role. */
 export type PartitionPaths = ReadonlyMap<PartitionRole, string>;
 
@@ -67,7 +71,7 @@ export async function findPartitions(
     throw new DeploymentError(
       `The ephemeral partition of ${disk} cannot be preserved: the disk is not partitioned as this deployment ` +
         `needs it (${mismatch}). Nothing was written. Deploy without preserve_ephemeral, or with the flavor, boot mode and ` +
-        "config drive of the last deployment.",
+        `config drive of the last deployment.${mismatch.includes("(efi system partition)") ? OLD_ESP : ""}`,
     );
   return pathsOf(system, disk, layout, signal);
 }

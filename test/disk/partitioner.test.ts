@@ -3,9 +3,11 @@
 
 import { describe, expect, test } from "bun:test";
 import { type LayoutRequest, planPartitions } from "../../src/disk/partition-layout.ts";
-import { createPartitions } from "../../src/disk/partitioner.ts";
+import { createPartitions, findPartitions } from "../../src/disk/partitioner.ts";
+import { DeploymentError } from "../../src/errors.ts";
 import { createSystem } from "../../src/system/real.ts";
 import { loopDevice, noLoopDevices, tool } from "../support/loop-device.ts";
+import { rejection } from "../support/rejection.ts";
 
 const GIB = 2 ** 30;
 const system = createSystem({ name: "test", debug: false, json: false, file: "/dev/null", stream: "stderr" });
@@ -94,5 +96,25 @@ describe.skipIf(noLoopDevices !== null)("deploy 11.44: exact sectors, types, fla
     180_000,
   );
 });
+
+test.concurrent.skipIf(noLoopDevices !== null)(
+  "a disk that an agent with a smaller EFI system partition has made is not taken for ours, and the option is named",
+  async () => {
+    await using disk = await loopDevice(10 * GIB);
+    const layout = (efiSystemPartitionMiB: number) =>
+      planPartitions({
+        ...{ bootMode: "uefi", label: "gpt", netboot: false, biosBootPartitionMiB: 1, efiSystemPartitionMiB },
+        ...FULL,
+      });
+    await createPartitions(system, disk.path, layout(200), options);
+    const error = await rejection(findPartitions(system, disk.path, layout(550), options.signal));
+    expect(error).toBeInstanceOf(DeploymentError);
+    const { details } = error as DeploymentError;
+    expect(details).toContain("partition 1 (efi system partition) has 200 MiB at 1 MiB, not 550 at 1");
+    expect(details).toContain("the option efi_system_partition_size of [disk_utils] brings that back");
+    expect((await findPartitions(system, disk.path, layout(200), options.signal)).size).toBe(5);
+  },
+  180_000,
+);
 
 type JsonRow = Row & { node: string; uuid?: string };
