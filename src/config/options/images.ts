@@ -119,6 +119,8 @@ export const IMAGES = {
     type: "bool",
     default: false,
     since: "10.2.3",
-    help: "Allow running grub-install out of a partition image on machines that boot with BIOS.",
+    help:
+      "Allow running grub-install out of a partition image on machines that boot with BIOS. What Ironic says counts more; unless this " +
+      "is set, a release that says nothing allows it.",
   },
 } as const satisfies OptionTable;
