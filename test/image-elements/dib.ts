@@ -74,7 +74,7 @@ export async function testDib(stage: Stage): Promise<void> {
 
 export const PARTS = {
   operate:
-    "BIOS: the journal on the console, SSH by dynamic-login and devuser, the agent stopped and started by hand",
+    "BIOS: the journal on the console, SSH and a password by dynamic-login, devuser, the agent by hand",
   iso: "the ISO, by BIOS",
   "iso-uefi": "the ISO, by UEFI, with the network described on a second CD",
   deploy: "a deployment by the demo, BIOS",
@@ -162,7 +162,9 @@ async function operated(
   keys: { file: string; publicKey: string },
 ): Promise<void> {
   const { kernel, initrd } = image;
-  const cmdline = `${networkBootParameters(stage.network.address)} sshkey="${keys.publicKey}"`;
+  const password = "Let me in, 1";
+  const hash = (await run(["openssl", "passwd", "-6", "-stdin"], { input: password })).stdout.trim();
+  const cmdline = `${networkBootParameters(stage.network.address)} sshkey="${keys.publicKey}" rootpwd="${hash}"`;
   await using booted = await RamdiskMachine.start({
     ...{ name: "operated", directory: stage.directory, network: stage.network, firmware: "bios" },
     boot: { kernel, initrd, cmdline },
@@ -186,6 +188,16 @@ async function operated(
     cards,
   );
   stage.say("DHCP on both cards");
+
+  // Without the journal in between.
+  const quiet = "/run/systemd/journald.conf.d/zz-quiet.conf";
+  await root(
+    `mkdir -p $(dirname ${quiet}) && printf '[Journal]\\nForwardToConsole=no\\n' >${quiet} && systemctl restart systemd-journald`,
+  );
+  const atConsole = await booted.machine.logIn({ user: "root", password }, 2 * MINUTE);
+  check((await atConsole("id -un")) === "root", "dynamic-login lets root in on the console", "another");
+  await root(`rm ${quiet} && systemctl restart systemd-journald`);
+  stage.say("the console: root by dynamic-login's password");
 
   const failed = await root("systemctl --failed --plain --no-legend");
   check(failed === "", "no unit has failed", failed);
