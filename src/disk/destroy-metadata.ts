@@ -6,7 +6,7 @@ import { BlockDeviceError, errorText } from "../errors.ts";
 import { lastLines, ProgramFailedError, ProgramMissingError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { kernelName } from "./block-tree.ts";
-import { removeMaps, wipeSignatures, zapTables, zeroTables } from "./wipe.ts";
+import { destroyTables, removeMaps, wipeSignatures } from "./wipe.ts";
 
 /** What psmisc's fuser says of each process it may not look into: nothing about the device. */
 const UNREADABLE_PROCESS = /^Cannot \w+ .*\/proc\/.*$/gm;
@@ -32,8 +32,7 @@ export async function destroyMetadata(
   const name = await kernelName(system, device);
   if (name !== null) await removeMaps(system, name, signal);
   await wipeSignatures(system, device, signal);
-  await zeroTables(system, device);
-  await zapTables(system, device, signal);
+  await destroyTables(system, device, signal);
   await waitUntilFree(system, device, freeWait, signal);
 }
 

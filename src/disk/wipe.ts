@@ -25,9 +25,7 @@ export async function wipeDiskMetadata(system: System, disk: string, signal: Abo
     await requireFree(system, disk);
     for (const partition of partitions) await wipeSignatures(system, devicePath(partition), signal);
     await wipeSignatures(system, disk, signal);
-    await zeroTables(system, disk);
-    // After the zeroing: it stumbles over damaged tables.
-    await zapTables(system, disk, signal);
+    await destroyTables(system, disk, signal);
     await settleUdev(system, signal);
   } catch (error) {
     signal.throwIfAborted();
@@ -82,18 +80,22 @@ async function removeMap(system: System, device: string, signal: AbortSignal): P
   await system.run(["dmsetup", "remove", "--retry", device], { signal });
 }
 
-/** Zeros what a GPT or MBR occupies: boot sector, header and entries at the start, entries and header at the end. */
-export async function zeroTables(system: System, disk: string): Promise<void> {
-  await using device = await system.blockDevices.open(disk, "write-exclusive");
+/** Destroys GPT and MBR at their places, and wherever their headers said that more of them is. */
+export async function destroyTables(system: System, device: string, signal: AbortSignal): Promise<void> {
+  const isAllZero = await zeroTables(system, device);
+  // After the zeroing: sgdisk stumbles over damaged tables. It fails, too, where there is no room for a GPT, as in an extended partition,
+  // of which the kernel shows a kibibyte.
+  if (!isAllZero) await system.run(["sgdisk", "-Z", device], { signal });
+}
+
+/** Boot sector, header and entries at the start, entries and header at the end. @returns true if the device has nothing else */
+async function zeroTables(system: System, path: string): Promise<boolean> {
+  await using device = await system.blockDevices.open(path, "write-exclusive");
   const entrySectors = Math.ceil(GPT_ENTRIES_BYTES / device.sectorSize);
   const start = Math.min(device.size, (2 + entrySectors) * device.sectorSize);
   const end = Math.min(device.size, (1 + entrySectors) * device.sectorSize);
   await device.write(new Uint8Array(start), 0);
   await device.write(new Uint8Array(end), device.size - end);
   await device.flush();
-}
-
-/** sgdisk's own idea of destroying GPT and MBR, at the places that the headers named. */
-export async function zapTables(system: System, disk: string, signal: AbortSignal): Promise<void> {
-  await system.run(["sgdisk", "-Z", disk], { signal });
+  return start + end >= device.size;
 }

@@ -4,6 +4,7 @@ import { describe, expect, test } from "bun:test";
 import { gzipSync } from "node:zlib";
 import { writeConfigDrive } from "../../src/disk/config-drive.ts";
 import { decodeConfigDrive } from "../../src/disk/config-drive-content.ts";
+import { destroyMetadata } from "../../src/disk/destroy-metadata.ts";
 import { moveBackupGpt } from "../../src/disk/gpt-backup.ts";
 import { diskIdentifier, PartitionTableError, readPartitionTable } from "../../src/disk/partition-table.ts";
 import { wipeDiskMetadata } from "../../src/disk/wipe.ts";
@@ -129,6 +130,30 @@ describe.each([512, 4096] as const)("on a disk with %d-byte sectors", (sectorSiz
     await tool("sgdisk", "-n", "1:1M:+50M", "-n", "2:60M:+50M", disk.path);
     await tool("partprobe", disk.path);
     expect(await tool("wipefs", "--noheadings", `${disk.path}p1`, `${disk.path}p2`)).toBe("");
+  });
+
+  // hardware 13.67; deploy 10, bug 24: the kernel shows a kibibyte of an extended partition, where no GPT has room.
+  testOnDisk("partitions too small for a table lose their metadata like all others", async (disk) => {
+    const table =
+      "label: dos\\nstart=1MiB,size=9MiB\\nstart=20MiB,size=40MiB,type=5\\nstart=30MiB,size=20MiB\\n";
+    await tool("sh", "-c", `printf '${table}' | sfdisk --quiet ${disk.path}`);
+    await tool("partprobe", disk.path);
+    await tool("mkfs.ext4", "-q", `${disk.path}p5`);
+    expect(Number(await tool("blockdev", "--getsize64", `${disk.path}p2`))).toBeLessThanOrEqual(4096);
+    for (const device of [`${disk.path}p5`, `${disk.path}p2`, `${disk.path}p1`, disk.path])
+      await destroyMetadata(system, device, { attempts: 2, interval: 1 }, signal);
+    expect(await tool("wipefs", "--noheadings", disk.path)).toBe("");
+    const record = await bytesAt(disk.path, 20 * MEBIBYTE, 1024);
+    expect(record.equals(Buffer.alloc(1024))).toBe(true);
+  });
+
+  // hardware 13.67
+  testOnDisk("and a whole disk that is", async (disk) => {
+    await tool("truncate", `--size=${10 * sectorSize}`, disk.backingFile);
+    await tool("losetup", "--set-capacity", disk.path);
+    await tool("dd", "if=/dev/urandom", `of=${disk.path}`, `bs=${sectorSize}`, "count=10", "conv=fsync");
+    await destroyMetadata(system, disk.path, { attempts: 2, interval: 1 }, signal);
+    expect((await bytesAt(disk.path, 0, 10 * sectorSize)).equals(Buffer.alloc(10 * sectorSize))).toBe(true);
   });
 
   testOnDisk("a config drive gets a partition of its own at the end of a GPT disk", async (disk) => {
