@@ -201,6 +201,11 @@ const MODES = {
     summary: false,
     steps: (args) => [{ name: "images", argv: ["bun", "run", "test/bench/image.ts", ...args], quiet: true }],
   },
+  "bench:vm": {
+    packages: () => DEMO_PACKAGES,
+    summary: false,
+    steps: (args) => [{ name: "machines", argv: ["bun", "run", "test/bench/vm.ts", ...args], quiet: true }],
+  },
   "bench:fleet": {
     packages: (args) => (args.includes("--embedded") ? [] : IRONIC_PACKAGES),
     summary: false,

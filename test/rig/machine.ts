@@ -7,7 +7,7 @@ import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsoleReader, consoleTail, plainText } from "./console.ts";
 import { logIn } from "./login.ts";
-import { lastLines, type RunningProgram, start } from "./programs.ts";
+import { lastLines, processStatus, type RunningProgram, start } from "./programs.ts";
 import {
   type BootSource,
   CONSOLE_SOCKET,
@@ -85,6 +85,14 @@ export class Machine implements AsyncDisposable {
 
   get running(): boolean {
     return this.#qemu?.running === true;
+  }
+
+  /** Seconds of processor time that QEMU has used since it was switched on. */
+  get processorTime(): number {
+    if (this.#qemu === undefined || !this.running) throw new MachineError(`${this.name} is not running`);
+    const fields = processStatus(this.#qemu.pid) ?? [];
+    // utime and stime, in hundredths of a second.
+    return (Number(fields[11]) + Number(fields[12])) / 100;
   }
 
   /** Console log of the current or last boot. */

@@ -29,6 +29,11 @@ export interface MachineOptions {
   secureBoot?: boolean;
   memoryMiB: number;
   cpus: number;
+  /**
+   * One processor whose clock counts instructions, 1 ns each: what it measures does not depend on the host's other work. `cpus`
+   * is not heeded then.
+   */
+  countInstructions?: boolean;
   disks: readonly DiskOptions[];
   nics: readonly NicOptions[];
   /** SMBIOS type 1: what dmidecode shows. */
@@ -70,9 +75,9 @@ export function qemuArguments(
   return [
     "qemu-system-x86_64",
     ...["-name", options.name],
-    ...["-machine", "q35", "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"],
+    ...["-machine", "q35", "-cpu", "max", ...processorArguments(options)],
     ...["-nodefaults", "-no-user-config", "-display", "none"],
-    ...["-m", `${options.memoryMiB}M`, "-smp", String(options.cpus)],
+    ...["-m", `${options.memoryMiB}M`],
     ...["-device", "virtio-rng-pci"],
     ...firmwareArguments(options),
     ...smbiosArguments(options.smbios ?? {}),
@@ -90,6 +95,12 @@ export function qemuArguments(
     ...bootArguments(source),
     ...(options.qemuArguments ?? []),
   ];
+}
+
+function processorArguments({ cpus, countInstructions }: MachineOptions): string[] {
+  if (countInstructions === true)
+    return ["-accel", "tcg,thread=single,tb-size=256", "-icount", "shift=0,sleep=off", "-smp", "1"];
+  return ["-accel", "tcg,thread=multi,tb-size=256", "-smp", String(cpus)];
 }
 
 function firmwareArguments({ firmware, secureBoot }: MachineOptions): string[] {
