@@ -5,10 +5,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { check } from "../ironic/check.ts";
-import { outsideNamespace } from "../rig/namespace.ts";
 import type { Network } from "../rig/network.ts";
 import { run } from "../rig/programs.ts";
 import { selfSigned } from "../support/certificate.ts";
+import { besideTheRig, deployedByDemo } from "./beside-the-rig.ts";
 import { API_PORT, MACS, networkBootParameters, RamdiskMachine } from "./ramdisk-machine.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -54,8 +54,8 @@ export async function testDib(stage: Stage): Promise<void> {
     if (wanted("operate")) await operated(stage, login, keys);
     if (wanted("iso")) await bootedFromIso(stage, login, "bios", null);
     if (wanted("iso-uefi")) await bootedFromIso(stage, login, "uefi", "192.0.2.77");
-    if (wanted("deploy")) await deployed(stage, login, []);
-    if (wanted("deploy-uefi")) await deployed(stage, login, ["--uefi"]);
+    if (wanted("deploy")) await deployedByDemo(stage, login, []);
+    if (wanted("deploy-uefi")) await deployedByDemo(stage, login, ["--uefi"]);
   }
   if (wanted("rescue")) {
     const certificate = await certificateIn(home);
@@ -101,11 +101,6 @@ async function certificateIn(directory: string): Promise<string> {
   return base;
 }
 
-/** Outside of the rig's network; told to end, and so to tidy up, when this test is ended from outside. */
-function besideTheRig(argv: readonly string[]): string[] {
-  return outsideNamespace(["setpriv", "--pdeathsig", "TERM", ...argv]);
-}
-
 /** `bun run image` in a process of its own. */
 async function built(
   stage: Stage,
@@ -138,21 +133,6 @@ async function built(
     stage.say(`${name}: built in ${seconds(started)}, initramfs ${await megabytes(`${base}.initramfs`)}`);
   }
   return { kernel: `${base}.kernel`, initrd: `${base}.initramfs`, iso: `${base}.iso` };
-}
-
-/** A whole deployment, by the demo. */
-async function deployed(stage: Stage, image: Image, args: readonly string[]): Promise<void> {
-  const started = performance.now();
-  const demo = ["run", "test/demo/main.ts", "--kernel", image.kernel, "--ramdisk", image.initrd, ...args];
-  // A network of its own: it must not find the namespace of this run in its environment.
-  const command = ["env", "-u", "IRONIC_RIG_NAMESPACE", process.execPath, ...demo];
-  await run(besideTheRig(command), {
-    name: "npm run demo",
-    cwd: ROOT,
-    logFile: join(stage.directory, `demo${args.join("")}.log`),
-    timeoutMs: 30 * MINUTE,
-  });
-  stage.say(`demo ${args.join(" ")}: deployed in ${seconds(started)}`);
 }
 
 /** Manual 2.2.4: logging in, the log, stopping the agent and starting it again. */

@@ -4,8 +4,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { check } from "../ironic/check.ts";
 import { buildAgent } from "../rig/executable.ts";
-import { outsideNamespace } from "../rig/namespace.ts";
 import { run } from "../rig/programs.ts";
+import { besideTheRig, deployedByDemo } from "./beside-the-rig.ts";
 import type { Stage } from "./dib.ts";
 import { type Heartbeat, networkBootParameters, RamdiskMachine } from "./ramdisk-machine.ts";
 import { standInMirror } from "./stand-in-mirror.ts";
@@ -41,13 +41,16 @@ export async function testTinyipa(stage: Stage): Promise<void> {
     await buildAgent(agent, stage.directory, new AbortController().signal);
   const image = await built(stage, "tinyipa", { home, key, agent, finished: stage.images !== null });
   if (wanted("same")) {
-    const again = await built(stage, "again", { home: stage.directory, key, agent, finished: false });
-    check(await same(image.initrd, again.initrd), "two builds are the same", again.initrd);
+    const build = { home: stage.directory, key, agent, finished: false };
+    // What an earlier run has built is of the sources as they were then.
+    const first = stage.images === null ? image : await built(stage, "first", build);
+    const again = await built(stage, "again", build);
+    check(await same(first.initrd, again.initrd), "two builds are the same", again.initrd);
     stage.say("a second build is the same to the last bit");
   }
   if (wanted("operate")) await operated(stage, image, key);
-  if (wanted("deploy")) await deployed(stage, image, []);
-  if (wanted("deploy-uefi")) await deployed(stage, image, ["--uefi"]);
+  if (wanted("deploy")) await deployedByDemo(stage, image, []);
+  if (wanted("deploy-uefi")) await deployedByDemo(stage, image, ["--uefi"]);
 }
 
 /** `make` in image-elements/tinyipa, outside of the rig's network. */
@@ -62,7 +65,7 @@ async function built(
     await mkdir(output, { recursive: true });
     const directory = join(ROOT, "image-elements/tinyipa");
     const started = performance.now();
-    await run(outsideNamespace(["make", "-C", directory]), {
+    await run(besideTheRig(["make", "-C", directory]), {
       name: "make",
       env: {
         TINYCORE_MIRROR_URL: mirror,
@@ -82,20 +85,6 @@ async function built(
 
 async function same(first: string, second: string): Promise<boolean> {
   return (await readFile(first)).equals(await readFile(second));
-}
-
-async function deployed(stage: Stage, image: Image, args: readonly string[]): Promise<void> {
-  const started = performance.now();
-  const demo = ["run", "test/demo/main.ts", "--kernel", image.kernel, "--ramdisk", image.initrd, ...args];
-  // A network of its own: it must not find the namespace of this run in its environment.
-  const command = ["env", "-u", "IRONIC_RIG_NAMESPACE", process.execPath, ...demo];
-  await run(outsideNamespace(["sh", "-c", 'cd "$1" && shift && exec "$@"', "sh", ROOT, ...command]), {
-    name: "npm run demo",
-    logFile: join(stage.directory, `demo${args.join("")}.log`),
-    timeoutMs: 30 * MINUTE,
-  });
-  const seconds = ((performance.now() - started) / 1000).toFixed(0);
-  stage.say(`demo ${args.join(" ")}: deployed in ${seconds} s`);
 }
 
 async function operated(stage: Stage, image: Image, key: string): Promise<void> {
