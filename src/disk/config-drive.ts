@@ -2,6 +2,7 @@
 // one, else into a new partition at the end of the disk. Source: deploy specification 4.4 and 4.5.
 
 import { DeploymentError, errorText, RestError } from "../errors.ts";
+import { ProgramFailedError } from "../system/programs.ts";
 import type { System } from "../system/system.ts";
 import { kernelName, partitionsOf } from "./block-tree.ts";
 import { CONFIG_DRIVE_LIMIT } from "./config-drive-content.ts";
@@ -81,7 +82,16 @@ async function createPartition(
   const { label } = await tableOf(system, target);
   const isNew = await (label === "gpt"
     ? createGptPartition(system, disk, size, options.signal)
-    : createMbrPartition(system, target, options.signal));
+    : createMbrPartition(system, target, options.signal)
+  ).catch((error: unknown) => {
+    options.signal.throwIfAborted();
+    if (!(error instanceof ProgramFailedError)) throw error;
+    // What the tools say of it ("overlapping partitions") tells nobody what to do.
+    throw new Error(
+      `no partition could be made for it; does the image leave room for one behind its last partition? ${error.message}`,
+      { cause: error },
+    );
+  });
   await rescanPartitions(system, disk, options);
   const created = (await tableOf(system, target)).partitions.find(isNew);
   if (created === undefined)

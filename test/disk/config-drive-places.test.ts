@@ -122,6 +122,13 @@ describe("on an MBR disk", () => {
     },
   );
 
+  onDisk("without room at its end, which is said", GIBIBYTE, async (disk) => {
+    await tool("parted", "-s", disk, "mklabel", "msdos", "mkpart", "primary", "ext4", "1MiB", "100%");
+    expect(await refusal(disk)).toContain(
+      "does the image leave room for one behind its last partition? parted ",
+    );
+  });
+
   // deploy 11.58
   onDisk("with three primaries and an extended one: the same as with four", GIBIBYTE, async (disk) => {
     const primaries = [1, 20, 40].flatMap((at) => ["mkpart", "primary", `${at}MiB`, `${at + 10}MiB`]);
