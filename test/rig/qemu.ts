@@ -10,6 +10,8 @@ export interface DiskOptions {
   sizeBytes?: number;
   file?: string;
   readOnly?: boolean;
+  /** Logical and physical, in bytes; 512 unless given. */
+  sectorSize?: 4096;
   /** World Wide Name, `0x` and 16 digits; SATA and SCSI disks only. */
   wwn?: string;
 }
@@ -142,7 +144,9 @@ function diskArguments(disk: DiskOptions, index: number, file: string, bootIndex
   // cache=unsafe: nobody needs the disk after a crash of the host, and flushes are slow.
   const drive = `if=none,id=${id},format=raw,cache=unsafe,discard=unmap,file=${escaped(file)}`;
   const wwn = disk.wwn === undefined ? "" : `,wwn=${disk.wwn}`;
-  const common = `drive=${id},serial=${escaped(disk.serial)}${wwn}${bootIndex}`;
+  const size = disk.sectorSize;
+  const sectors = size === undefined ? "" : `,logical_block_size=${size},physical_block_size=${size}`;
+  const common = `drive=${id},serial=${escaped(disk.serial)}${wwn}${sectors}${bootIndex}`;
   const devices: Record<DiskBus, string[]> = {
     virtio: ["-device", `virtio-blk-pci,${common}`],
     sata: ["-device", `ide-hd,bus=ide.${index},${common}`],
