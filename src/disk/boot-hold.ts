@@ -60,11 +60,6 @@ export class BootHold {
     return held;
   }
 
-  /** False as long as the disk would boot. */
-  get taken(): boolean {
-    return this.#kept.length > 0;
-  }
-
   /** The same with a disk that boots already. @throws BlockDeviceIoError, ProgramFailedError, ProgramMissingError */
   async takeFromDisk(path: string): Promise<void> {
     await using device = await this.#system.blockDevices.open(path, "write");

@@ -2,6 +2,7 @@
 // a checked copy in memory where not. Knows nothing of Ironic; what has to happen on the disk right before the first byte
 // is the caller's.
 
+import { alignedBuffer } from "../system/aligned-buffer.ts";
 import type { FileSource } from "../system/files.ts";
 import type { System } from "../system/system.ts";
 import { type FormatPolicy, type ImageFormat, imageReader, inspectImage, qemuDriver } from "./format.ts";
@@ -14,10 +15,11 @@ import { ProbedImage, ProbeLimitError } from "./probed-image.ts";
 import { ProgressMeter } from "./progress-meter.ts";
 import { type ClusterMap, readClusterMap } from "./qcow2/cluster-map.ts";
 import { writeQcow2 } from "./qcow2/write-qcow2.ts";
-import { compareWithDevice, convertToDevice } from "./qemu-img.ts";
-import { wipeAfterFailure } from "./stream-to-device.ts";
+import { compareWithDevice, convertStart, convertToDevice } from "./qemu-img.ts";
+import { HEAD_BYTES, unbootableOnFailure, wipeAfterFailure } from "./stream-to-device.ts";
 import { newHasher, requireDigest, requireFit, type TransferOptions } from "./transfer-options.ts";
 import { writeBody } from "./write-body.ts";
+import { WrittenRecord } from "./written-record.ts";
 
 /**
  * Writes a raw image to the target while it is downloaded.
@@ -156,6 +158,7 @@ async function cache(system: System, body: ImageBody, path: string, options: Tra
   });
 }
 
+/** By qemu-img, in its own order; but what the device boots from comes last here, too. */
 async function convert(
   system: System,
   path: string,
@@ -164,25 +167,42 @@ async function convert(
   options: TransferOptions,
 ): Promise<void> {
   const device = await options.target.prepare();
-  const meter = new ProgressMeter(system.clock, options.report, "convert", format.virtualSize);
+  const size = format.virtualSize;
+  const limits = { format: driver, ...options.conversion, signal: options.signal, offset: HEAD_BYTES, size };
+  const metered = (phase: string) => {
+    const meter = new ProgressMeter(system.clock, options.report, phase, size);
+    return { onPercent: (percent: number) => meter.update(Math.floor((percent / 100) * size)) };
+  };
+  const converting = metered("convert");
+  const start = `${path}-start`;
   try {
-    const limits = { format: driver, ...options.conversion, signal: options.signal };
-    await convertToDevice(system, path, device, {
-      ...limits,
-      onPercent: (percent) => meter.update(Math.floor((percent / 100) * format.virtualSize)),
+    if (size > HEAD_BYTES) await convertToDevice(system, path, device, { ...limits, ...converting });
+    const startBytes = Math.min(size, HEAD_BYTES);
+    await convertStart(system, path, start, {
+      ...{ ...limits, device, size: startBytes, onPercent: () => undefined },
     });
-    if (options.verifyWritten) {
-      const compared = new ProgressMeter(system.clock, options.report, "verify", format.virtualSize);
-      await compareWithDevice(system, path, device, {
-        ...limits,
-        size: format.virtualSize,
-        onPercent: (percent) => compared.update(Math.floor((percent / 100) * format.virtualSize)),
-      });
-    }
+    if (options.verifyWritten && size > HEAD_BYTES)
+      await compareWithDevice(system, path, device, { ...limits, ...metered("verify") });
+    await writeStart(system, start, device, options);
   } catch (error) {
     await wipeAfterFailure(system, device);
     throw error;
   }
+}
+
+/** Writes a file, which is the device's start, everything else being on the medium. */
+async function writeStart(system: System, path: string, device: string, options: TransferOptions) {
+  await using file = await system.files.open(path);
+  const head = alignedBuffer(file.size);
+  await file.read(head, 0);
+  await using target = await system.blockDevices.open(device, "write-exclusive");
+  await unbootableOnFailure(target, system.log, async () => {
+    const record = new WrittenRecord();
+    const bytes = (await options.target.beforeHead?.(target, head)) ?? head;
+    await record.watch(target).write(bytes, 0);
+    await target.flush();
+    if (options.verifyWritten) await record.compare(system, device, () => undefined, options.signal);
+  });
 }
 
 async function inspectFile(system: System, path: string, policy: FormatPolicy): Promise<ImageFormat> {

@@ -24,19 +24,58 @@ const MEMORY_SHORTAGE = /Resource temporarily unavailable|Cannot allocate memory
 const DIFFERENT = 1;
 
 /**
- * Writes the content of the image file `source` onto the block device `device`, zeros included; the rest of the device keeps
- * what it holds. The device has everything when this returns (directsync).
+ * Writes the content of the image file `source` from `offset` on to the same place of the block device `device`, zeros included; the rest
+ * of the device keeps what it holds. The device has everything when this returns (directsync).
  * @throws ImageWriteError
  */
 export async function convertToDevice(
   system: System,
   source: string,
   device: string,
+  options: ConvertOptions & { readonly offset: number },
+): Promise<void> {
+  const { offset, format } = options;
+  // A comma in a value is written twice.
+  const filename = device.replaceAll(",", ",,");
+  const target = `driver=raw,offset=${offset},file.driver=host_device,file.filename=${filename}`;
+  const convert = ["convert", "-p", "-n", "-t", "directsync", "-S", "0", "-W", "--target-image-opts"];
+  await runConvert(system, device, [...convert, contentOf(source, format, { offset }), target], options);
+}
+
+/**
+ * Writes the first `size` bytes of the content of the image file `source` to a new file.
+ * @throws ImageWriteError naming `device`, for which they are
+ */
+export async function convertStart(
+  system: System,
+  source: string,
+  file: string,
+  options: ConvertOptions & { readonly size: number; readonly device: string },
+): Promise<void> {
+  const { format, size, device } = options;
+  const convert = ["convert", "-O", "raw", "-S", "0", contentOf(source, format, { size }), file];
+  await runConvert(system, device, convert, options);
+}
+
+/** Part of the content of an image file, for qemu-img; its format is said, and never guessed. */
+function contentOf(
+  source: string,
+  format: string,
+  part: { readonly offset?: number; readonly size?: number },
+): string {
+  const file = { driver: format, file: { driver: "file", filename: source } };
+  return `json:${JSON.stringify({ driver: "raw", ...part, file })}`;
+}
+
+async function runConvert(
+  system: System,
+  device: string,
+  argv: readonly string[],
   options: ConvertOptions,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await runConvert(system, source, device, options);
+      await runLimited(system, argv, options);
       return;
     } catch (error) {
       if (!(error instanceof ProgramFailedError)) throw error;
@@ -57,23 +96,24 @@ export async function convertToDevice(
 }
 
 /**
- * Compares the content of the image file `source` with the first `size` bytes of the device, past the page cache.
+ * Compares the content of the image file `source`, which has `size` bytes, from `offset` on with the device, past the page cache.
  * @throws ImageWriteError if they differ, or cannot be compared
  */
 export async function compareWithDevice(
   system: System,
   source: string,
   device: string,
-  options: ConvertOptions & { readonly size: number },
+  options: ConvertOptions & { readonly offset: number; readonly size: number },
 ): Promise<void> {
+  const { format, offset, size } = options;
   // The disk is larger than the image, and what is behind it is not the image's.
   const target = JSON.stringify({
-    driver: "raw",
-    size: options.size,
+    ...{ driver: "raw", offset, size: size - offset },
     file: { driver: "host_device", filename: device, cache: { direct: true } },
   });
   try {
-    await runLimited(system, ["compare", "-p", "-f", options.format, source, `json:${target}`], options);
+    const content = contentOf(source, format, { offset });
+    await runLimited(system, ["compare", "-p", content, `json:${target}`], options);
   } catch (error) {
     if (!(error instanceof ProgramFailedError)) throw error;
     const said = `exit code ${error.exitCode}: ${withoutProgress(error.stdout)} ${error.stderr.trim()}`;
@@ -85,16 +125,6 @@ export async function compareWithDevice(
       { cause: error },
     );
   }
-}
-
-async function runConvert(
-  system: System,
-  source: string,
-  device: string,
-  options: ConvertOptions,
-): Promise<void> {
-  const convert = ["convert", "-p", "-O", "host_device", "-t", "directsync", "-S", "0"];
-  await runLimited(system, [...convert, "-f", options.format, "-W", source, device], options);
 }
 
 async function runLimited(

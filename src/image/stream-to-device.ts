@@ -11,8 +11,10 @@ import type { ImageHasher } from "./hasher.ts";
 import type { ProgressMeter } from "./progress-meter.ts";
 import { ZeroFill } from "./zero-fill.ts";
 
-/** Bytes of a write; also how much is held back, which covers boot code, partition table and GRUB's core image. */
+/** Bytes of a write. */
 const BUFFER_BYTES = 1024 * 1024;
+/** How much is held back until the last: it covers boot code, partition table and GRUB's core image. */
+export const HEAD_BYTES = BUFFER_BYTES;
 /** One being filled, the others on their way to the device, which is not to wait for us in between. */
 const BUFFERS = 4;
 /** Of zeros in a row that are left to the device in one go; between two such, the signal is looked at. */

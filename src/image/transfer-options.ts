@@ -17,7 +17,7 @@ export type ImageTarget = {
   readonly tooLarge: (bytes: number) => Error;
   /** Called right before the first byte is written, and again for each new attempt; resolves to the device's node. */
   readonly prepare: () => Promise<string>;
-  /** See BeforeHead; `device` is open for writing. Not called for what qemu-img writes, which has its own order. */
+  /** See BeforeHead; `device` is open for writing. */
   readonly beforeHead?: (device: BlockDevice, head: Uint8Array) => Promise<Uint8Array>;
 };
 

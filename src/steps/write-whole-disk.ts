@@ -19,7 +19,6 @@ export async function writeWholeDisk(context: WriteImageContext, job: ImageJob):
   await job.transfer(await wholeDiskTarget(context, job.disk, hold));
   // A system that would come up without its config drive must not come up.
   try {
-    if (hold?.taken === false) await hold.takeFromDisk(job.disk);
     const rootUuid = await takeOver(context, job);
     const target = { disk: job.disk, nodeUuid: job.image.nodeUuid };
     const uuids = { "root uuid": rootUuid };

@@ -4,8 +4,9 @@ import { type ConvertOptions, convertToDevice, lastPercent } from "../../src/ima
 import { type RecordedProgram, recordedSystem } from "../support/recorded-system.ts";
 import { rejection } from "../support/rejection.ts";
 
-const OPTIONS: ConvertOptions = {
+const OPTIONS: ConvertOptions & { readonly offset: number } = {
   format: "qcow2",
+  offset: 1048576,
   memoryLimit: 2048,
   attempts: 3,
   onPercent: () => {},
@@ -25,7 +26,9 @@ test("the command line: a given format, limits, and nothing guessed", async () =
   });
   await convertToDevice(system, "/tmp/x/image", "/dev/sda", OPTIONS);
   expect(system.calls.map((argv) => argv.join(" "))).toEqual([
-    "prlimit --as=2147483648 qemu-img convert -p -O host_device -t directsync -S 0 -f qcow2 -W /tmp/x/image /dev/sda",
+    "prlimit --as=2147483648 qemu-img convert -p -n -t directsync -S 0 -W --target-image-opts " +
+      'json:{"driver":"raw","offset":1048576,"file":{"driver":"qcow2","file":{"driver":"file","filename":"/tmp/x/image"}}} ' +
+      "driver=raw,offset=1048576,file.driver=host_device,file.filename=/dev/sda",
   ]);
   expect(environment).toEqual({ MALLOC_ARENA_MAX: "3" });
 });
