@@ -32,7 +32,7 @@ function row(name: OptionName, spec: OptionSpec): string {
   const cells = [
     code(displayName(name)),
     valueForm(spec),
-    spec.default === null || spec.default.toString() === "" ? "" : code(formatValue(spec.default)),
+    defaultText(spec) === "" ? "" : code(defaultText(spec)),
     spec.kernel === undefined ? "" : code(spec.kernel),
     spec.since === "own" ? "this agent" : spec.since,
     meaning(spec),
@@ -54,11 +54,17 @@ function meaning(spec: OptionSpec): string {
   ].join("");
 }
 
+/** As it would be written; empty where nothing that can be written says the same. */
+function defaultText(spec: OptionSpec): string {
+  if (spec.default !== null) return formatValue(spec.default);
+  return spec.type === "bool" ? "auto" : "";
+}
+
 /** What may be written, in words. */
 function valueForm(spec: OptionSpec): string {
   switch (spec.type) {
     case "bool":
-      return "true or false";
+      return spec.default === null ? "true, false or auto" : "true or false";
     case "int":
       return spec.max === undefined ? `number from ${spec.min}` : `number, ${spec.min} to ${spec.max}`;
     case "float":
@@ -99,7 +105,7 @@ function sampleEntry(name: OptionName, spec: OptionSpec): string {
   const facts = `${spec.type === "string" && spec.choices ? spec.choices.join(", ") : valueForm(spec)}; ${places.join("; ")}`;
   const idle = spec.notYet === undefined ? [] : [comment(`Without effect: ${spec.notYet}.`)];
   // A dollar sign would begin the name of another option.
-  const value = spec.default === null ? "" : formatValue(spec.default).replaceAll("$", "$$$$");
+  const value = defaultText(spec).replaceAll("$", "$$$$");
   return [
     comment(spec.help),
     ...idle,

@@ -10,12 +10,16 @@ export class InvalidValueError extends Error {}
 
 const TRUE = new Set(["true", "1", "on", "yes"]);
 const FALSE = new Set(["false", "0", "off", "no"]);
+/** What leaves the decision to others, as if the option were not set. */
+const AUTO = "auto";
 
 /** @throws InvalidValueError */
 export function parseValue(spec: OptionSpec, text: string): AnyOptionValue {
   switch (spec.type) {
     case "bool":
-      return parseBool(text);
+      return spec.default === null && text.toLowerCase() === AUTO
+        ? null
+        : parseBool(text, spec.default === null);
     case "int":
       return parseInteger(text, spec.min, spec.max ?? Number.MAX_SAFE_INTEGER);
     case "float":
@@ -48,11 +52,13 @@ export function formatValue(value: AnyOptionValue): string {
   return typeof value === "object" ? value.join(",") : String(value);
 }
 
-function parseBool(text: string): boolean {
+function parseBool(text: string, mayBeUnset: boolean): boolean {
   const word = text.toLowerCase();
   if (TRUE.has(word)) return true;
   if (FALSE.has(word)) return false;
-  throw new InvalidValueError("expected true, 1, on, yes or false, 0, off, no");
+  throw new InvalidValueError(
+    `expected true, 1, on, yes or false, 0, off, no${mayBeUnset ? ` or ${AUTO}` : ""}`,
+  );
 }
 
 function parseInteger(text: string, min: number, max: number): number {

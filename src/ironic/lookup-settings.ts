@@ -2,7 +2,7 @@
 // the answer to the options they override. A value that does not fit is warned about and ignored, never a failed lookup.
 // Source: control-plane specification 5.4 and DEV-23, conductor contract 1.2.
 
-import { BUILT_IN, type Config } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { type OptionName, type OptionValue, optionSpec } from "../config/options.ts";
 import { InvalidValueError, parseValue } from "../config/values.ts";
 import { isJsonObject, type Json, type JsonObject } from "../json.ts";
@@ -82,7 +82,7 @@ export function applySettings(settings: JsonObject, config: Config, log: Logger)
 /** Releases that do not know the switch allow what it is about; an operator's own word counts more. */
 function allowOldBootLoaderInstall(settings: JsonObject, config: Config): void {
   const name = "enable_bios_bootloader_install";
-  if (settings[name] === undefined && config.origin(name) === BUILT_IN)
+  if (settings[name] === undefined && config.get(name) === null)
     config.override(name, true, `${ORIGIN} without it`);
 }
 
@@ -96,10 +96,10 @@ function fittingValue(name: OptionName, value: Json): OptionValue<OptionName> | 
       case "list":
         return listOfStrings(value, { alsoText: name.startsWith("container.") });
       case "string":
+        if (typeof value !== "string") return null;
         // A list of ciphers that nobody knows would cut the agent off from Ironic itself.
-        if (name === "tls_cipher_suites" && tlsMaterialProblem({ ciphers: String(value) }) !== null)
-          return null;
-        return typeof value === "string" ? (parseValue(spec, value) as OptionValue<OptionName>) : null;
+        if (name === "tls_cipher_suites" && tlsMaterialProblem({ ciphers: value }) !== null) return null;
+        return parseValue(spec, value) as OptionValue<OptionName>;
       default:
         return typeof value === "number"
           ? (parseValue(spec, String(value)) as OptionValue<OptionName>)

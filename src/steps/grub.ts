@@ -202,8 +202,14 @@ async function configureGrub(
 }
 
 /** The image's own programs would run with root's rights in the ramdisk (CVE-2026-43003): only where that is allowed. */
-function requireImageCode({ config }: BootLoaderContext, disk: string): void {
-  if (config.get("enable_bios_bootloader_install")) return;
+function requireImageCode({ system, config }: BootLoaderContext, disk: string): void {
+  const option = "enable_bios_bootloader_install";
+  if (config.get(option)) {
+    system.log.warning(
+      `running grub-install out of the image: ${option} allows it (${config.origin(option)})`,
+    );
+    return;
+  }
   throw new InvalidImage(
     `Installing a boot loader on ${disk} would run grub-install out of the image, which is not allowed ` +
       "(enable_bios_bootloader_install, set in Ironic's [agent] section or here). Deploy a whole-disk image, or a " +

@@ -32,6 +32,20 @@ test("every default is a value the option itself accepts", () => {
   }
 });
 
+test("an option that others decide unless it is set takes `auto` for that, another does not", () => {
+  const spec = optionSpec("enable_bios_bootloader_install");
+  expect(["auto", "Auto", "true", "0"].map((text) => parseValue(spec, text))).toEqual([
+    null,
+    null,
+    true,
+    false,
+  ]);
+  expect(() => parseValue(spec, "maybe")).toThrow("expected true, 1, on, yes or false, 0, off, no or auto");
+  expect(() => parseValue(optionSpec("debug"), "auto")).toThrow(
+    "expected true, 1, on, yes or false, 0, off, no",
+  );
+});
+
 test("every option does something: the agent reads it somewhere, or the table says why it has no effect", async () => {
   const sources = (await readdir("src", { recursive: true })).filter(
     (path) => path.endsWith(".ts") && !/^config\/option|lookup-settings/.test(path),

@@ -177,6 +177,11 @@ describe("applying it", () => {
     expect(
       apply({ enable_bios_bootloader_install: false }).options.get("enable_bios_bootloader_install"),
     ).toBe(false);
+    expect(
+      apply({}, Config.of({ enable_bios_bootloader_install: null })).options.get(
+        "enable_bios_bootloader_install",
+      ),
+    ).toBe(true);
     const forbidden = Config.of({ enable_bios_bootloader_install: false });
     expect(apply({}, forbidden).options.get("enable_bios_bootloader_install")).toBe(false);
   });
@@ -243,6 +248,12 @@ describe("whatever Ironic sends", () => {
         }
       }),
     );
+  });
+
+  test("an object that cannot be made a text is refused as any other nonsense is", () => {
+    const { options, records } = apply({ tls_cipher_suites: { toString: "" } });
+    expect(options.get("tls_cipher_suites")).toEqual(Config.of({}).get("tls_cipher_suites"));
+    expect(warnings(records)).toEqual([expect.stringContaining("tls_cipher_suites cannot be used")]);
   });
 
   test("leaves every option with a value of its type", () => {

@@ -73,7 +73,7 @@ export const HARDWARE = {
     default: null,
     kernel: "ipa-ignore-bootloader-failure",
     since: "6.1.2",
-    help: "Go on when the UEFI boot entry cannot be made; unset, the command decides.",
+    help: "Go on when the UEFI boot entry cannot be made; with auto, or not set, the command decides.",
   },
   allow_host_disks: {
     type: "bool",

@@ -117,10 +117,10 @@ export const IMAGES = {
   },
   enable_bios_bootloader_install: {
     type: "bool",
-    default: false,
+    default: null,
     since: "10.2.3",
     help:
-      "Allow running grub-install out of a partition image on machines that boot with BIOS. What Ironic says counts more; unless this " +
-      "is set, a release that says nothing allows it.",
+      "Allow running grub-install out of a partition image on machines that boot with BIOS. What Ironic says counts more; with auto, or " +
+      "not set, a release that says nothing allows it.",
   },
 } as const satisfies OptionTable;
