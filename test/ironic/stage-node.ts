@@ -60,6 +60,15 @@ export class StageNode {
     return await this.#bootsAgain({ without: serial });
   }
 
+  /** Pulls the plug, lets the firmware forget its boot entries, and waits for the deployed system to come up all the same. */
+  async bootsWithoutVariables(): Promise<BootedSystem> {
+    const { machine, phases } = this.managed;
+    phases.begin("boot without UEFI variables");
+    await machine.powerOff();
+    await machine.resetVariables();
+    return await this.#bootsAgain();
+  }
+
   /** Runs steps by hand, from "manageable" back to "manageable". */
   async cleanManually(steps: readonly JsonObject[], minutes = 10): Promise<void> {
     await this.managed.clean(steps, { timeout: minutes * MINUTE });

@@ -13,7 +13,7 @@ import { ramdiskLogs } from "./logs.ts";
 import { partitionImages, preserveEphemeral } from "./partition-image.ts";
 import { pluginSteps, versionMismatch } from "./plugins.ts";
 import { powerCut } from "./power-cut.ts";
-import { raid } from "./raid.ts";
+import { raid, raid10, raidTemplate } from "./raid.ts";
 import { rescue } from "./rescue.ts";
 import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
 import { rootDeviceHints } from "./root-device-hints.ts";
@@ -39,6 +39,8 @@ export const SCENARIOS: readonly Scenario[] = [
   fastTrack,
   rescue,
   raid,
+  raidTemplate,
+  raid10,
   eraseDevices,
   pluginSteps,
   versionMismatch,

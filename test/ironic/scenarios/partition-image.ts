@@ -19,6 +19,8 @@ function partitionImage(kind: string, firmware: Firmware, disk: DiskRequest): Sc
       const system = await node.deploy({ partitions });
       const number = firmware === "uefi" ? "5" : "4";
       check(system.root.endsWith(number), `the root file system is partition ${number}`, system.root);
+      // deploy 11.72: by the removable path.
+      if (firmware === "uefi") await node.bootsWithoutVariables();
     },
   };
 }

@@ -1,4 +1,4 @@
-// Software RAID: built by manual cleaning, deployed to, and booted from with either disk gone.
+// Software RAID: built by manual cleaning or as a step of the deployment, deployed to, and booted from with either disk gone.
 
 import { isJsonObject, type Json, member } from "../../../src/json.ts";
 import { run } from "../../rig/programs.ts";
@@ -10,6 +10,13 @@ const DELETE = { interface: "raid", step: "delete_configuration" };
 const CREATE = { interface: "raid", step: "create_configuration" };
 const MIRROR = { size_gb: "MAX", raid_level: "1", controller: "software", is_root_volume: true };
 const TARGET = { logical_disks: [MIRROR] };
+/** Name of a deploy template, and of the trait that brings it in. */
+const TEMPLATE = "CUSTOM_RIG_RAID1";
+/** Before the image is written. */
+const APPLY = {
+  ...{ interface: "raid", step: "apply_configuration", priority: 90 },
+  args: { raid_config: TARGET },
+};
 
 // deploy 11.81, hardware 13.87
 export const raid: Scenario = {
@@ -54,6 +61,67 @@ export const raid: Scenario = {
       const degraded = await node.bootsWithout(serial);
       check(degraded.root.startsWith("/dev/md"), `it boots without ${serial}`, degraded.root);
     }
+  },
+};
+
+// deploy 11.80
+export const raidTemplate: Scenario = {
+  name: "raid1-template",
+  about:
+    "a deploy template builds the RAID 1, BIOS and GPT; GRUB goes to both disks, and the partition image boots with either gone",
+  async run(stage) {
+    await using _template = await stage.deployTemplate(TEMPLATE, [APPLY]);
+    const node = await stage.enrol({
+      disks: [
+        { bus: "virtio", sizeGiB: 6 },
+        { bus: "virtio", sizeGiB: 6 },
+      ],
+      properties: { capabilities: "boot_mode:bios,boot_option:local,disk_label:gpt" },
+    });
+    await stage.site.ironic.client.setTraits(node.managed.uuid, [TEMPLATE]);
+    await node.provide();
+    const partitions = { rootGiB: 2 };
+    const { root } = await node.deploy({ partitions, traits: [TEMPLATE], minutes: 30 });
+    check(root.startsWith("/dev/md"), "the system runs from the array", root);
+    for (const file of node.managed.machine.diskFiles) {
+      const found = (await partitionsOf(file)).join();
+      check(/bios-boot-part-\d/.test(found), `${file} has a BIOS boot partition`, found);
+    }
+    for (const serial of ["RIG0000", "RIG0001"]) {
+      const degraded = await node.bootsWithout(serial);
+      check(degraded.root.startsWith("/dev/md"), `it boots without ${serial}`, degraded.root);
+    }
+  },
+};
+
+export const raid10: Scenario = {
+  name: "raid10",
+  about:
+    "RAID 1 and RAID 1+0 of four disks by manual cleaning, BIOS; a whole-disk image on the first, with and without the first disk",
+  async run(stage) {
+    const node = await stage.enrol({
+      disks: Array.from({ length: 4 }, () => ({ bus: "virtio" as const, sizeGiB: 6 })),
+    });
+    const { diskFiles } = node.managed.machine;
+    const config = {
+      logical_disks: [
+        { ...MIRROR, size_gb: 5 },
+        { ...MIRROR, raid_level: "1+0", is_root_volume: false, volume_name: "data" },
+      ],
+    };
+    await stage.site.ironic.client.setTargetRaidConfig(node.managed.uuid, config);
+    await node.cleanManually([DELETE, CREATE]);
+    const { raid_config: raidConfig } = await node.managed.record();
+    check(levelsOf(raidConfig) === "1,1+0", "Ironic has both logical disks", JSON.stringify(raidConfig));
+    const first = await checkArrayOn(diskFiles, 1);
+    const second = await checkArrayOn(diskFiles, 2);
+    check(first !== second, "these are two arrays", `${first}, ${second}`);
+
+    await node.provide();
+    const { root } = await node.deploy({ minutes: 30 });
+    check(root.startsWith("/dev/md"), "the system runs from the array", root);
+    const degraded = await node.bootsWithout("RIG0000");
+    check(degraded.root.startsWith("/dev/md"), "it boots without the first disk", degraded.root);
   },
 };
 
