@@ -3,7 +3,7 @@
 // variables stays in between. Each start is a process of its own, which dies with ours.
 
 import { readFileSync } from "node:fs";
-import { copyFile, mkdir, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { ConsoleReader, consoleTail, plainText } from "./console.ts";
 import { logIn } from "./login.ts";
@@ -160,6 +160,15 @@ export class Machine implements AsyncDisposable {
     this.#disconnect();
     // SIGTERM makes QEMU close its files; the guest is not asked.
     await this.#qemu?.stop();
+  }
+
+  /** Puts an empty disk of the same size into a machine that is off, in the place of the one with this serial number. */
+  async replaceDisk(serial: string): Promise<void> {
+    const file = this.diskFiles[this.#options.disks.findIndex((disk) => disk.serial === serial)];
+    if (file === undefined) throw new MachineError(`${this.name} has no disk ${serial}`);
+    const { size } = await stat(file);
+    await truncate(file, 0);
+    await truncate(file, size);
   }
 
   /** Presses the reset button. */
