@@ -60,6 +60,12 @@ export class StageNode {
     return await this.#bootsAgain({ without: serial });
   }
 
+  /** Switches a machine on again that somebody worked on, and waits for the deployed system. */
+  async bootsAgain(): Promise<BootedSystem> {
+    this.managed.phases.begin("boot again");
+    return await this.#bootsAgain();
+  }
+
   /** Pulls the plug, lets the firmware forget its boot entries, and waits for the deployed system to come up all the same. */
   async bootsWithoutVariables(): Promise<BootedSystem> {
     const { machine, phases } = this.managed;

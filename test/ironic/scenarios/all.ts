@@ -14,6 +14,7 @@ import { partitionImages, preserveEphemeral } from "./partition-image.ts";
 import { pluginSteps, versionMismatch } from "./plugins.ts";
 import { powerCut } from "./power-cut.ts";
 import { raid, raid10, raidTemplate } from "./raid.ts";
+import { newDisks } from "./raid-new-disk.ts";
 import { rescue } from "./rescue.ts";
 import { agentByHand, agentRestarted, conductorRestarted, ironicDown } from "./restarts.ts";
 import { rootDeviceHints } from "./root-device-hints.ts";
@@ -41,6 +42,7 @@ export const SCENARIOS: readonly Scenario[] = [
   raid,
   raidTemplate,
   raid10,
+  ...newDisks,
   eraseDevices,
   pluginSteps,
   versionMismatch,

@@ -8,12 +8,12 @@ import type { Scenario } from "../scenario.ts";
 
 const DELETE = { interface: "raid", step: "delete_configuration" };
 const CREATE = { interface: "raid", step: "create_configuration" };
-const MIRROR = { size_gb: "MAX", raid_level: "1", controller: "software", is_root_volume: true };
+export const MIRROR = { size_gb: "MAX", raid_level: "1", controller: "software", is_root_volume: true };
 const TARGET = { logical_disks: [MIRROR] };
 /** Name of a deploy template, and of the trait that brings it in. */
-const TEMPLATE = "CUSTOM_RIG_RAID1";
+export const TEMPLATE = "CUSTOM_RIG_RAID1";
 /** Before the image is written. */
-const APPLY = {
+export const APPLY = {
   ...{ interface: "raid", step: "apply_configuration", priority: 90 },
   args: { raid_config: TARGET },
 };
